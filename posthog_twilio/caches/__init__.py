@@ -1,0 +1,1 @@
+"""Where cooldowns are kept: one protocol, one file per store."""
