@@ -1,0 +1,82 @@
+"""What a person should know of a set-up that is valid, and may still surprise."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from posthog_twilio.caches import Cache, MemoryCache
+from posthog_twilio.config import Config
+from posthog_twilio.message import Template, ucs2_cause
+
+if TYPE_CHECKING:
+    from posthog_twilio.actions import Action
+
+DAY = 86_400
+
+log = logging.getLogger("posthog_twilio")
+
+
+def load_actions(settings: Any, given: Any, problems: list[str]) -> tuple[Action, ...]:
+    """
+    Return the actions of the ``actions`` setting and those *given* in Python.
+
+    What cannot be read is appended to *problems*.
+    """
+    stored = settings.get("actions") if isinstance(settings, Mapping) else None
+    found: list[Action] = []
+    for source in (stored, given):
+        if source is None or (isinstance(source, str | list | tuple) and not source):
+            continue
+        from posthog_twilio.actions import parse_actions
+
+        try:
+            found += parse_actions(source)
+        except ValueError as error:
+            problems.append(f"actions: {error}")
+    return tuple(found)
+
+
+def notices(config: Config, cache: Cache, actions: tuple[Action, ...]) -> tuple[str, ...]:
+    """Return all warnings about a set-up, one sentence each."""
+    return (
+        *_about_actions(config, actions),
+        *_about_cache(config, cache),
+        *_about_template(config),
+    )
+
+
+def tell(warnings: tuple[str, ...]) -> None:
+    """Log each of *warnings* once."""
+    for warning in warnings:
+        log.warning("%s", warning)
+
+
+def _about_actions(config: Config, actions: tuple[Action, ...]) -> Iterator[str]:
+    """Only actions that a trigger names matter; a page of the API may hold hundreds."""
+    for name in config.triggers:
+        named = [action for action in actions if action.name == name]
+        for action in named:
+            yield from action.warnings
+        if named and all(action.event_names == frozenset() for action in named):
+            yield (
+                f"triggeringEventsAndNumber: {name!r} is an action that can never fire here; "
+                "only an event of that name would"
+            )
+
+
+def _about_cache(config: Config, cache: Cache) -> Iterator[str]:
+    if isinstance(cache, MemoryCache) and config.cooldown >= DAY:
+        yield (
+            f"timeout: {config.cooldown} s in a cache in memory, which a restart forgets; "
+            "SQLiteCache and RedisCache remember"
+        )
+
+
+def _about_template(config: Config) -> Iterator[str]:
+    if cause := ucs2_cause(Template.parse(config.template)):
+        yield (
+            f"messageTemplate: {cause} is not in SMS's own alphabet, so a part holds "
+            "70 characters, not 160"
+        )

@@ -1,0 +1,96 @@
+"""Fixtures that several test modules share."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import closing, contextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+from attrs import frozen
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
+
+
+@frozen
+class RedisServer:
+    """A Redis of our own on loopback."""
+
+    port: int
+    process: subprocess.Popen[bytes]
+
+    @property
+    def url(self) -> str:
+        return f"redis://127.0.0.1:{self.port}/0"
+
+
+def free_port() -> int:
+    """Find a loopback port that nobody listens on just now."""
+    with closing(socket.socket()) as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def missing(what: str) -> None:
+    """Skip on a laptop, fail in CI."""
+    if os.environ.get("CI") == "true":
+        pytest.fail(f"{what} is missing, and CI must have it")
+    pytest.skip(f"{what} is missing")
+
+
+@contextmanager
+def run_redis(*options: str) -> Iterator[RedisServer]:
+    """Run a Redis server that keeps nothing on disk; it ends with the block."""
+    program = shutil.which("redis-server")
+    if program is None:
+        missing("redis-server")
+    with tempfile.TemporaryDirectory() as folder:
+        port = free_port()
+        command = [program, "--port", str(port), "--bind", "127.0.0.1", "--dir", folder]
+        command += ["--save", "", "--appendonly", "no", *options]
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+        try:
+            wait_for_port(port)
+            yield RedisServer(port, process)
+        finally:
+            process.kill()
+            process.wait()
+
+
+def wait_for_port(port: int, seconds: float = 20) -> None:
+    """Return once something listens on *port*."""
+    deadline = time.monotonic() + seconds
+    with closing(socket.socket()) as probe:
+        while probe.connect_ex(("127.0.0.1", port)):
+            assert time.monotonic() < deadline, f"nothing listens on port {port}"
+            time.sleep(0.02)
+
+
+@pytest.fixture(scope="session")
+def start_redis() -> Callable[..., AbstractContextManager[RedisServer]]:
+    """Start a Redis of one's own, to stop or to fill; a context manager, it takes options."""
+    return run_redis
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[RedisServer]:
+    """Share one Redis server; use keys of your own, and never flush it."""
+    with run_redis() as server:
+        yield server
+
+
+@pytest.fixture
+def eager_threads() -> Iterator[None]:
+    """Let threads take turns as often as Python can, so that no race is missed by luck."""
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(interval)
