@@ -4,8 +4,8 @@ How much reading recordings costs over a bare ``json.loads`` loop.
     python benchmarks/parsing.py [EVENTS]
 
 Writes recordings of several shapes into a temporary directory and times, for each, the fastest of
-five rounds of ``for line in file: json.loads(line)`` against ``recordings.read`` with a look at every
-event's name, and against one that reads timestamp and distinct_id too.
+five rounds of ``for line in file: json.loads(line)`` against ``recordings.read`` with a look at
+every event's name, and against one that reads timestamp and distinct_id too.
 """
 
 from __future__ import annotations
@@ -37,10 +37,12 @@ BROWSER = {
 
 
 def tiny(number):
+    """Make the smallest event."""
     return {"event": "order placed", "uuid": f"{number}", "distinct_id": f"user_{number % 99}"}
 
 
 def sdk(number):
+    """Make an event as an SDK posts it."""
     return {
         **tiny(number),
         "timestamp": "2024-05-01T12:00:00.123456+00:00",
@@ -49,6 +51,7 @@ def sdk(number):
 
 
 def row(number):
+    """Make a ClickHouse row: objects as JSON text."""
     event = sdk(number)
     return {
         **event,
@@ -62,27 +65,33 @@ def row(number):
 
 
 def webhook(number):
+    """Make the body of a webhook."""
     return {"event": sdk(number), "person": {"id": "1", "properties": {"email": "a@example.com"}}}
 
 
 def bare(path):
-    opened = gzip.open(path) if path.suffix == ".gz" else open(path, "rb")
-    with opened as file:
+    """Only parse each line."""
+    opener = gzip.open if path.suffix == ".gz" else open
+    with opener(path, "rt", encoding="utf-8") as file:
         for line in file:
             json.loads(line)
 
 
 def names(path):
+    """Read each event and look at its name."""
     for event in read(path):
         event["event"]
 
 
 def ordered(path):
+    """Read each event, its time and its person."""
     for event in read(path):
         event["event"], event["timestamp"], event["distinct_id"]
 
 
 def fastest(function, path):
+    """Return the seconds of the fastest of five rounds."""
+
     def once():
         start = perf_counter()
         function(path)
@@ -92,6 +101,7 @@ def fastest(function, path):
 
 
 def main():
+    """Print a table."""
     count = int(sys.argv[1]) if len(sys.argv) > 1 else 200_000
     print(f"{count} events, seconds and times the bare loop")
     print(f"{'recording':<18}{'bare':>8}{'names':>8}{'':>8}{'+ time, person':>16}")

@@ -44,7 +44,12 @@ def shown(value: Any) -> str:
         return repr(mask(value if len(value) <= 40 else value[:39] + "…"))
     if value is None or isinstance(value, bool | int | float):
         return mask(repr(value))
-    return f"a {type(value).__name__}"
+    return _kind(value)
+
+
+def _kind(value: Any) -> str:
+    name = type(value).__name__
+    return f"{'an' if name[0] in 'aeiou' else 'a'} {name}"
 
 
 def _text(value: Any, expected: str) -> str:
@@ -53,7 +58,7 @@ def _text(value: Any, expected: str) -> str:
     if value is None or value == "":
         raise ValueError("missing")
     if not isinstance(value, str):
-        raise ValueError(f"expected {expected}, got a {type(value).__name__}")
+        raise ValueError(f"expected {expected}, got {_kind(value)}")
     if value in _PLACEHOLDERS:
         raise ValueError(f"still holds the form's placeholder; expected {expected}")
     if _SECRET_MASK.fullmatch(value):

@@ -84,12 +84,7 @@ def person_properties(event: Mapping[str, Any]) -> Mapping[str, Any]:
     What the event sets (``$set``) lies over what rides along in ``person`` or
     ``person_properties``, and ``$set_once`` under it.  Empty where nothing is known.
     """
-    person = event.get("person")
-    known = (
-        _mapping(person, "properties")
-        if isinstance(person, Mapping) and person.get("properties") is not None
-        else _mapping(event, "person_properties")
-    )
+    known = _known_of_person(event)
     sources = (_mapping(event, "properties"), event)
     over = [_mapping(source, "$set") for source in sources if "$set" in source]
     under = [_mapping(source, "$set_once") for source in sources if "$set_once" in source]
@@ -98,9 +93,16 @@ def person_properties(event: Mapping[str, Any]) -> Mapping[str, Any]:
     return {key: value for layer in (*under, known, *over) for key, value in layer.items()}
 
 
+def _known_of_person(event: Mapping[str, Any]) -> Mapping[str, Any]:
+    person = event.get("person")
+    if isinstance(person, Mapping) and person.get("properties") is not None:
+        return _mapping(person, "properties")
+    return _mapping(event, "person_properties")
+
+
 _ISO_8601 = re.compile(
     r"(\d{4}-\d\d-\d\d)"
-    r"(?:[Tt ](\d\d:\d\d)(:\d\d)?(?:[.,](\d{1,9}))?"
+    r"(?:[Tt ](\d\d:\d\d)(?:(:\d\d)(?:[.,](\d{1,9}))?)?"
     r"(?: ?([Zz])| ?([+-]\d\d)(?::?(\d\d))?)?)?",
     re.ASCII,
 )
@@ -123,7 +125,7 @@ def as_timestamp(value: object) -> datetime | None:
         found = _from_iso(value.strip()) if isinstance(value, str) else value
         if not isinstance(found, datetime):
             return None
-        if found.tzinfo is None:
+        if found.utcoffset() is None:
             return found.replace(tzinfo=timezone.utc)
         return found if found.tzinfo is timezone.utc else found.astimezone(timezone.utc)
     except (ValueError, OverflowError):
@@ -192,11 +194,18 @@ def _parsed(text: str | bytes, key: str, event: Mapping[str, Any]) -> Mapping[st
         return value
     if value is not None:
         log.warning(
-            "%s of event %.80s holds no JSON object and is read as empty",
-            key,
-            mask(repr(event.get("uuid"))),
+            "%s of event %s holds no JSON object and is read as empty", key, _shown_id(event)
         )
     return {}
+
+
+_UUID = re.compile(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
+
+
+def _shown_id(event: Mapping[str, Any]) -> str:
+    """Return the uuid as a log may show it; senders choose it, so it may be anything."""
+    found = uuid(event)
+    return repr(found) if found and _UUID.fullmatch(found) else f"{mask(repr(found)):.40}"
 
 
 # --- the plugin event ---------------------------------------------------------------------------
@@ -251,7 +260,7 @@ class Event(Mapping[str, Any]):
         return True  # without asking __len__, which reads every field
 
     def __repr__(self) -> str:
-        return f"<Event {mask(repr(self['event']))} uuid={mask(repr(self['uuid']))}>"
+        return f"<Event {mask(repr(self['event']))} uuid={_shown_id(self)}>"
 
 
 class _Captured(Mapping[str, Any]):
@@ -288,14 +297,13 @@ def _properties(raw: Mapping[str, Any]) -> dict[str, Any]:
 def _person(raw: Mapping[str, Any]) -> Mapping[str, Any] | None:
     person = raw.get("person")
     if isinstance(person, Mapping):
-        if isinstance(person.get("properties"), dict):
-            return person
-        return {**person, "properties": dict(_mapping(person, "properties"))}
+        known = _known_of_person(raw)
+        return person if known is person.get("properties") else {**person, "properties": known}
     columns = {"id": "person_id", "created_at": "person_created_at"}
     known = {key: raw[name] for key, name in columns.items() if raw.get(name) is not None}
     if not known and raw.get("person_properties") is None:
         return None
-    return {**known, "properties": dict(_mapping(raw, "person_properties"))}
+    return {**known, "properties": _mapping(raw, "person_properties")}
 
 
 def _team_id(raw: Mapping[str, Any]) -> int | None:
@@ -465,8 +473,8 @@ def _document(start: int, lines: list[AnyStr]) -> Iterator[tuple[int, Event | In
         if any(isinstance(item, Event) for _, item in one_by_one):
             yield from one_by_one  # JSON lines after all, the first of them broken
         else:
-            line = start + getattr(error, "lineno", 1) - 1
-            yield line, InvalidEvent(_why_not_json(error))
+            line = min(getattr(error, "lineno", 1), len(lines))
+            yield start + line - 1, InvalidEvent(_why_not_json(error))
     else:
         for item in _events(value):
             yield start, item
@@ -611,13 +619,12 @@ _BASE64 = re.compile(r"[A-Za-z0-9+/_-]{8,}={0,2}")
 def _unpacked(body: str | bytes | bytearray | memoryview) -> str:
     """Return the JSON text of a body: gunzipped, out of the form, out of base64."""
     text = body if isinstance(body, str) else _as_text_body(bytes(body))
-    stripped = text.strip(_BLANK)
-    if stripped.startswith("data=") or "&data=" in stripped[:200]:
-        stripped = parse_qs(stripped).get("data", [""])[0].strip().replace(" ", "+")
-        text = stripped
-    if not _BASE64.fullmatch(stripped):
+    if (stripped := text.strip(_BLANK)).startswith("data=") or "&data=" in stripped[:200]:
+        text = parse_qs(stripped).get("data", [""])[0]
+    encoded = text.strip(_BLANK).replace(" ", "+")  # a form's plus signs are blanks
+    if not _BASE64.fullmatch(encoded):
         return text
-    urlsafe = stripped.rstrip("=").replace("+", "-").replace("/", "_")
+    urlsafe = encoded.rstrip("=").replace("+", "-").replace("/", "_")
     try:
         decoded = urlsafe_b64decode(urlsafe + "=" * (-len(urlsafe) % 4))
     except ValueError:
@@ -635,8 +642,8 @@ def _as_text_body(body: bytes) -> str:
 
 
 def _unzipped(body: bytes) -> bytes:
-    import gzip  # noqa: PLC0415 - few bodies need it
-    import zlib  # noqa: PLC0415
+    import gzip
+    import zlib
 
     try:
         with gzip.GzipFile(fileobj=io.BytesIO(body)) as file:

@@ -31,9 +31,18 @@ _TRUNK_ZERO = re.compile(r"[(\[]\s*0\s*[)\]]")
 # Ranges that are premium-rate or personal (paid by the sender) as a whole: NANP 900, United
 # Kingdom 09 and 070, Germany 0900, Switzerland 090x, Australia 190, and +979.
 _COSTLY = re.compile(r"\+(?:1900|449|4470|49900|4190[016]|61190|979)")
-_COSTLY_TYPES = ("PREMIUM_RATE", "SHARED_COST", "PERSONAL_NUMBER", "PAGER", "UAN", "VOICEMAIL")
+_COSTLY_TYPES = {
+    "PREMIUM_RATE": "a premium-rate number",
+    "SHARED_COST": "a shared-cost number",
+    "PERSONAL_NUMBER": "a personal number",
+    "PAGER": "a pager",
+    "UAN": "a company's universal number",
+    "VOICEMAIL": "a voicemail box",
+}
 _NANP_TOO_LONG = re.compile(r"\+1[0-9]{11,}")
-_TWILIOS_MAGIC = "+1500555000"  # documented test numbers; their range is personal
+_TWILIOS_MAGIC = re.compile(
+    r"\+1500555000[0-9]"
+)  # documented test numbers; their range is personal
 
 
 @overload
@@ -136,7 +145,7 @@ def as_recipient(value: Any, allowed: tuple[str, ...]) -> str:
 def numbering_plans() -> Any:
     """Return the ``phonenumbers`` module, or ``None`` where the ``phone`` extra is missing."""
     try:
-        import phonenumbers  # noqa: PLC0415 - an extra, and megabytes
+        import phonenumbers  # an extra, and megabytes
     except ImportError:
         return None
     return phonenumbers
@@ -156,7 +165,7 @@ def _oddities(text: str) -> str:
 
 
 def _fault(number: str) -> str | None:
-    if number.startswith(_TWILIOS_MAGIC):
+    if _TWILIOS_MAGIC.fullmatch(number):
         return None
     if _COSTLY.match(number):
         return "a premium-rate or personal number"
@@ -175,7 +184,4 @@ def _planned_fault(number: str, plans: Any) -> str | None:
     same = plans.format_number(parsed, plans.PhoneNumberFormat.E164) == number
     if not same or not plans.is_possible_number(parsed):
         return "too long, too short or misspelt for its country's numbering plan"
-    kind = plans.PhoneNumberType.to_string(plans.number_type(parsed))
-    if kind in _COSTLY_TYPES:
-        return f"a {kind.lower().replace('_', ' ')} number".replace("a uan", "a universal access")
-    return None
+    return _COSTLY_TYPES.get(plans.PhoneNumberType.to_string(plans.number_type(parsed)))

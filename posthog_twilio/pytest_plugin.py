@@ -1,6 +1,17 @@
 """
 Fixtures for those who test their set-up; pytest finds them by itself.
 
+::
+
+    from posthog_twilio import on_event, setup_plugin
+
+    def test_signup_texts_the_owner(fake_twilio, twilio_config):
+        meta = setup_plugin(twilio_config, http_client=fake_twilio)
+
+        on_event({"event": "signup", "distinct_id": "1"}, meta)
+
+        assert [message.to for message in fake_twilio.outbox] == ["+15550100001"]
+
 ``pytest --fixtures -v`` shows them.  Nothing of Twilio's SDK is imported before a test
 asks for ``fake_twilio``; ``-p no:posthog_twilio`` switches the plugin off.
 """
@@ -24,7 +35,7 @@ def fake_twilio() -> FakeTwilio:
 
     See :class:`posthog_twilio.testing.FakeTwilio`.
     """
-    from posthog_twilio.testing import FakeTwilio  # noqa: PLC0415
+    from posthog_twilio.testing import FakeTwilio
 
     return FakeTwilio()
 
@@ -55,6 +66,6 @@ def recorded_events() -> Callable[..., Iterator[Any]]:
     ``for event in recorded_events("week.jsonl.gz"): ...``; see
     :func:`posthog_twilio.testing.recorded_events`.
     """
-    from posthog_twilio.testing import recorded_events  # noqa: PLC0415
+    from posthog_twilio.testing import recorded_events
 
     return recorded_events

@@ -97,8 +97,8 @@ def _items(file: io.BufferedReader) -> Iterator[_Item]:
 
 
 def _gzipped_lines(file: io.BufferedReader) -> Iterator[_Item]:
-    import gzip  # noqa: PLC0415 - few recordings need it
-    import zlib  # noqa: PLC0415
+    import gzip
+    import zlib
 
     # GzipFile's own readline is written in Python; a buffer over it reads lines in C.
     unzipped = io.BufferedReader(cast("io.RawIOBase", gzip.GzipFile(fileobj=file)), _BUFFER)
@@ -112,8 +112,8 @@ def _gzipped_lines(file: io.BufferedReader) -> Iterator[_Item]:
 
 def _parquet_rows(file: io.BufferedReader) -> Iterator[_Item]:
     try:
-        import pyarrow  # noqa: PLC0415 - an extra, and slow to import
-        from pyarrow import parquet  # noqa: PLC0415
+        import pyarrow
+        from pyarrow import parquet
     except ImportError:
         raise ImportError(
             "a Parquet recording needs pyarrow: pip install 'posthog-twilio[parquet]'"
@@ -135,7 +135,7 @@ def _parquet_rows(file: io.BufferedReader) -> Iterator[_Item]:
 
 def _as_rows(batch: Any) -> list[dict[str, Any]]:
     """Turn columns into dicts, with times in microseconds: datetime holds no nanoseconds."""
-    import pyarrow  # noqa: PLC0415
+    import pyarrow
 
     fields = [
         field.with_type(pyarrow.timestamp("us", field.type.tz))

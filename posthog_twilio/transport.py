@@ -25,7 +25,7 @@ from typing import Any, Protocol
 
 from attrs import field, frozen
 
-from posthog_twilio._http import PooledHttpClient, READ
+from posthog_twilio._http import READ, PooledHttpClient
 from posthog_twilio.codes import ADVICE, ADVICE_BY_STATUS, HOURS_AWAY, NOT_PROCESSED
 from posthog_twilio.phone import mask
 
@@ -136,6 +136,8 @@ class TwilioTransport:
             until: no attempt starts once the timer shows more than this.
 
         """
+        if self._timer() > until:
+            return Answer(Verdict.NOT_PROCESSED, reason="claiming left no time to send safely")
         for back_off in (*BACK_OFF, None):
             answer = self._attempt(message)
             if answer.verdict is not Verdict.NOT_PROCESSED or back_off is None:
@@ -271,8 +273,10 @@ def judge(call: Any, error: Exception) -> Answer:
     """
     if call.response is not None:
         return _judge_response(call.response)
-    if not call.started or _never_left(error):
-        return Answer(Verdict.NOT_PROCESSED, reason=f"no connection to Twilio: {_name(error)}")
+    if not call.started:
+        return Answer(Verdict.NOT_PROCESSED, reason=f"nothing was asked of Twilio: {_name(error)}")
+    if cause := _never_left(error):
+        return Answer(Verdict.NOT_PROCESSED, reason=f"no connection to Twilio: {_name(cause)}")
     return Answer(Verdict.IN_DOUBT, reason=f"Twilio's answer was lost: {_name(error)}")
 
 
@@ -317,9 +321,9 @@ def _retry_after(response: Any) -> float | None:
         return None
 
 
-def _never_left(error: BaseException) -> bool:
+def _never_left(error: BaseException) -> BaseException | None:
     """
-    Tell whether *error* proves that no request reached anybody.
+    Return what proves that no request reached anybody, if anything does.
 
     Only what happens before a request is written counts.  Any other TLS
     error does not: a broken handshake and a break after the POST look alike.
@@ -329,10 +333,8 @@ def _never_left(error: BaseException) -> bool:
     from urllib3.exceptions import ConnectTimeoutError, NewConnectionError, ProxyError
 
     before = (ConnectTimeoutError, NewConnectionError, ProxyError, SSLCertVerificationError)
-    return any(
-        isinstance(cause, (*before, UnicodeEncodeError, ConnectionRefusedError))
-        for cause in _causes(error)
-    )
+    proofs = (*before, UnicodeEncodeError, ConnectionRefusedError)
+    return next((cause for cause in _causes(error) if isinstance(cause, proofs)), None)
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

@@ -23,6 +23,7 @@ MAX_UNITS = 300
 
 _ENOUGH = 4 * MAX_UNITS  # leaves room for what is dropped
 _MAX_DEPTH = 32
+_MAX_BITS = 2100  # below 640 digits, the least that Python can be told to write in decimal
 _BREAKS = re.compile(r"(?<! ) *[\t-\r\x1c-\x1f\x85\u2028\u2029][\t-\r\x1c-\x1f\x85\u2028\u2029 ]*")
 _JOINERS = "\u200c\u200d"  # Persian and many emoji are misread without them
 
@@ -67,8 +68,7 @@ def _scalar(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, int):
-        # Python refuses to write thousands of digits in decimal.
-        return int.__repr__(value) if value.bit_length() < _ENOUGH else hex(value)
+        return int.__repr__(value) if value.bit_length() <= _MAX_BITS else hex(value)
     if isinstance(value, float):
         return _decimal(value)
     if isinstance(value, date | time):
@@ -77,7 +77,7 @@ def _scalar(value: Any) -> str:
 
 
 def _decimal(value: float) -> str:
-    """Write a number as JavaScript does: plain digits from 1e-6 to 1e21, and no ``.0``."""
+    """Write a number in plain digits from 1e-6 to 1e21, as JavaScript does, and without ``.0``."""
     text = float.__repr__(value)
     if not math.isfinite(value):
         return text

@@ -146,9 +146,9 @@ class Handler(BaseHTTPRequestHandler):
 def make_certificate(folder: Path) -> ssl.SSLContext:
     """Return a TLS context with a certificate of the day, so that the shop is an https site."""
     pem = folder / "shop.pem"
-    name = "/CN=shop.example.com"
-    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", name]
-    subprocess.run([*command, "-keyout", pem, "-out", pem], check=True, capture_output=True)
+    command = "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=shop.example.com"
+    files = ["-keyout", pem, "-out", pem]
+    subprocess.run([*command.split(), *files], check=True, capture_output=True)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(pem)
     return context

@@ -39,20 +39,23 @@ function pause(from, to) {
   return Math.round((from + (seed / 2147483648) * (to - from)) * 1000)
 }
 
-// Requests run in real time while the page's clock jumps: wait for them, or a jump would time them out.
+// Requests run in real time while the page's clock jumps: a jump amid a request would time it out, and the
+// SDK would send its events again.  So wait until the SDK's queue has been sent and nothing is open.
+const quietMs = 600
 function watchRequests(page) {
   const open = new Set()
-  let last = performance.now()
-  const touch = (act) => (request) => {
+  let last = 0
+  const note = (act) => (request) => {
     act(request)
     last = performance.now()
   }
-  page.on('request', touch((request) => open.add(request)))
-  page.on('requestfinished', touch((request) => open.delete(request)))
-  page.on('requestfailed', touch((request) => open.delete(request)))
+  page.on('request', note((request) => open.add(request)))
+  page.on('requestfinished', note((request) => open.delete(request)))
+  page.on('requestfailed', note((request) => open.delete(request)))
   return async () => {
-    const limit = performance.now() + 3000
-    while ((open.size || performance.now() - last < 120) && performance.now() < limit) {
+    last = performance.now()
+    const limit = last + 5000
+    while ((open.size || performance.now() - last < quietMs) && performance.now() < limit) {
       await new Promise((resolve) => setTimeout(resolve, 20))
     }
   }
@@ -109,7 +112,6 @@ async function play(page, settle, visit, person) {
   for (const step of visit.steps) {
     await settle()
     await page.clock.fastForward(step === 'pay broken' ? pause(4, 9) : pause(8, 75))
-    await settle()
     const [verb, argument] = step.startsWith('view ') ? step.split(' ') : [step]
     await steps[verb](page, person, argument)
   }

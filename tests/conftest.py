@@ -10,10 +10,13 @@ import sys
 import tempfile
 import time
 from contextlib import closing, contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from attrs import frozen
+
+from posthog_twilio import setup_plugin
+from posthog_twilio.caches import MemoryCache
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -68,10 +71,15 @@ def run_redis(*options: str) -> Iterator[RedisServer]:
 def wait_for_port(port: int, seconds: float = 20) -> None:
     """Return once something listens on *port*."""
     deadline = time.monotonic() + seconds
+    while not listens(port):
+        assert time.monotonic() < deadline, f"nothing listens on port {port}"
+        time.sleep(0.02)
+
+
+def listens(port: int) -> bool:
+    """Tell whether something listens on *port*."""
     with closing(socket.socket()) as probe:
-        while probe.connect_ex(("127.0.0.1", port)):
-            assert time.monotonic() < deadline, f"nothing listens on port {port}"
-            time.sleep(0.02)
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 @pytest.fixture(scope="session")
@@ -94,3 +102,46 @@ def eager_threads() -> Iterator[None]:
     sys.setswitchinterval(1e-6)
     yield
     sys.setswitchinterval(interval)
+
+
+class Clock:
+    """Time that passes when it is told to."""
+
+    def __init__(self) -> None:
+        self.now = 1_700_000_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+    def tick(self, seconds: float) -> None:
+        """Let some time pass."""
+        self.now += seconds
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """Hand out a clock that stands still until it is told to tick."""
+    return Clock()
+
+
+@pytest.fixture
+def texting(clock: Clock, fake_twilio: Any, twilio_config: dict[str, Any]) -> Callable[..., Any]:
+    """Set a plugin up against the fake; its cooldowns run on the clock, and it never sleeps."""
+
+    def make(cache: Any = None, http_client: Any = None, actions: Any = (), **changes: Any) -> Any:
+        meta = setup_plugin(
+            {**twilio_config, **changes},
+            cache=cache or MemoryCache(timer=clock),
+            http_client=http_client or fake_twilio,
+            actions=actions,
+        )
+        meta._transport.pause = clock.tick
+        meta._transport._timer = clock
+        meta._timer = clock
+        if meta._limit:
+            meta._limit._now = clock
+        meta._courier._now = clock
+        meta._courier._timer = clock
+        return meta
+
+    return make

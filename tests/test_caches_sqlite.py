@@ -7,24 +7,29 @@ import os
 import sqlite3
 import subprocess
 import sys
-import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import timedelta
-from pathlib import Path
+from itertools import chain
+from threading import Barrier
+from typing import TYPE_CHECKING
 
 import pytest
 from freezegun import freeze_time
 
 from posthog_twilio import caches
 from posthog_twilio.cache_contract import DAY, YEAR, CacheContract, ManualTimer
-from posthog_twilio.caches import SQLiteCache
+from posthog_twilio.caches import Claim, SQLiteCache
 from posthog_twilio.caches import sqlite as module
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
+    """Name the file of this test."""
     return tmp_path / "cooldowns.db"
 
 
@@ -37,43 +42,8 @@ class TestSQLiteCache(CacheContract):
         return SQLiteCache(self.path, timer=self.timer)
 
 
-class TestTwoConnections(CacheContract):
-    """The race without the lock that threads of one cache share."""
-
-    @pytest.fixture(autouse=True)
-    def _path(self, path: Path) -> None:
-        self.path = path
-
-    def make(self) -> SQLiteCache:
-        return EachThreadItsOwn(self.path, self.timer)
-
-
-class EachThreadItsOwn(SQLiteCache):
-    """A cache object per thread, all on one file."""
-
-    def __init__(self, path: Path, timer: ManualTimer) -> None:
-        self._local, self._opened, self._open = (
-            threading.local(),
-            [],
-            lambda: SQLiteCache(path, timer=timer),
-        )
-        self._opening = threading.Lock()
-
-    def _run(self, statement: str, **parameters: object) -> list:
-        with self._opening:
-            if not hasattr(self._local, "cache"):
-                self._local.cache = self._open()
-                self._opened.append(self._local.cache)
-        return self._local.cache._run(statement, **parameters)
-
-    _claims = 1
-
-    def close(self) -> None:
-        for cache in self._opened:
-            cache.close()
-
-
 def count(path: Path) -> int:
+    """Count the records in the file."""
     with closing(sqlite3.connect(path)) as connection:
         return connection.execute("SELECT count(*) FROM posthog_twilio_claims").fetchone()[0]
 
@@ -297,7 +267,7 @@ def test_of_many_processes_one_wins(path: Path) -> None:
     granted = [worker.communicate()[0].splitlines() for worker in workers]
 
     assert [worker.returncode for worker in workers] == [0] * 8
-    assert sorted(sum(granted, [])) == sorted(f"granted {number}" for number in range(100))
+    assert sorted(chain(*granted)) == sorted(f"granted {number}" for number in range(100))
     with SQLiteCache(path) as cache:
         assert [cache.claim(f"key {number}", 60).held_back for number in range(100)] == [7] * 100
 
@@ -355,3 +325,25 @@ def test_threads_share_one_cache(path: Path) -> None:
 
         with ThreadPoolExecutor(8) as pool:
             assert set(pool.map(work, range(50))) == {"committednew"}
+
+
+@pytest.mark.usefixtures("eager_threads")
+def test_of_many_connections_one_wins(path: Path) -> None:
+    """Threads with a cache each, on one file, are exact without a lock in common."""
+    caches, together = [SQLiteCache(path) for _ in range(8)], Barrier(8, timeout=60)
+
+    def ask(cache: SQLiteCache) -> list[Claim]:
+        answers = []
+        for number in range(40):
+            together.wait()
+            answers.append(cache.claim(f"key {number}", 60))
+        return answers
+
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(ask, caches))
+    for cache in caches:
+        cache.close()
+
+    for claims in zip(*answers, strict=True):
+        assert sum(claim.granted for claim in claims) == 1
+        assert sorted(claim.held_back for claim in claims) == list(range(8))

@@ -1,5 +1,7 @@
 """Addresses: what passes for one, and what must not."""
 
+# ruff: noqa: RUF001 - look-alikes are the point
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -64,12 +66,11 @@ def test_accepts_what_people_write(text):
 
 
 @pytest.mark.parametrize(
-    "number", ["+447700900123", "+4915112345678", "+33612345678", "+390212345678", "+2902250", "+15550100"]
+    "number",
+    ["+447700900123", "+4915112345678", "+33612345678", "+390212345678", "+29022501", "+15550100"],
 )
 def test_accepts_other_lengths(number):
     """Numbers of any plan and length pass, down to 8 digits."""
-    if len(number) == 8:
-        number += "1"
     assert as_recipient(number, WORLD) == number
 
 
@@ -173,6 +174,7 @@ ATTACKS = {
     "not allowed by 00": "00447700900123",
     "satellite": "+881612345678",
     "international premium": "+979123456789",
+    "longer than a test number": "+150055500012",
     "premium": "+19005550100",
     "premium, written nicely": "+1 (900) 555-0100",
     "premium by 00": "001 900 555 0100",
@@ -218,16 +220,17 @@ def test_costly_prefixes(number, without_plans):
 @pytest.mark.parametrize(
     ("number", "reason"),
     [
-        ("+33899123456", "a premium rate number"),
-        ("+39892000", "a premium rate number"),
-        ("+34806123456", "a premium rate number"),
-        ("+448431234567", "a shared cost number"),
+        ("+33899123456", "a premium-rate number"),
+        ("+39892000", "a premium-rate number"),
+        ("+34806123456", "a premium-rate number"),
+        ("+448431234567", "a premium-rate number"),
+        ("+33820123456", "a shared-cost number"),
         ("+15212345678", "a personal number"),
-        ("+447640123456", "a pager number"),
+        ("+447640123456", "a pager"),
         ("+445612345678", None),
-        ("+445512345678", "a universal access number"),
+        ("+445512345678", "a company's universal number"),
         ("+4402079460958", "too long, too short or misspelt"),
-        ("+447700900", "too long, too short or misspelt"),
+        ("+447700900123456", "too long, too short or misspelt"),
         ("+21012345678", "in no country's numbering plan"),
     ],
 )
@@ -242,7 +245,7 @@ def test_numbering_plans(number, reason):
 
 
 def test_fictional_numbers_pass():
-    """Numbers kept for fiction are possible, though assigned to nobody; they pass for tests' sake."""
+    """Numbers kept for fiction, which are assigned to nobody, pass: they are possible."""
     assert as_recipient("+15550100001", US) == "+15550100001"
 
 
@@ -259,7 +262,9 @@ def test_the_extra_may_be_missing(monkeypatch):
 
 def test_no_allowed_country_allows_nothing():
     """Without a list of countries nobody is texted."""
-    with pytest.raises(ValueError, match=r"\+1555•••0001 is in no allowed country \(there is none\)"):
+    with pytest.raises(
+        ValueError, match=r"\+1555•••0001 is in no allowed country \(there is none\)"
+    ):
         as_recipient("+15550100001", ())
 
 
@@ -293,7 +298,13 @@ def test_what_passes_is_exact(text):
 
 @pytest.mark.parametrize(
     "text",
-    ["+15550100001", "whatsapp:+15550100001", "messenger:100012345", "rcs:brand_agent", "rcs:+15550100001"],
+    [
+        "+15550100001",
+        "whatsapp:+15550100001",
+        "messenger:100012345",
+        "rcs:brand_agent",
+        "rcs:+15550100001",
+    ],
 )
 def test_addresses(text):
     """Numbers and the addresses of known channels can be texted, and can text."""
@@ -303,7 +314,8 @@ def test_addresses(text):
 
 NO_ADDRESSES = [
     "", "15550100001", "+0555", "+1", "+15550100001\n", "+1 555 010 0001", "whatsapp:15550100001",
-    "whatsapp:", ":+15550100001", "messenger:", "messenger:a b", "rcs:", "rcs:a:b", "foo:+15550100001",
+    "whatsapp:", ":+15550100001", "messenger:", "messenger:a b", "rcs:", "rcs:a:b",
+    "foo:+15550100001",
     "WhatsApp:+15550100001", "+１５５５０１００００１", "{person.properties.phone}",
 ]  # fmt: skip
 
@@ -314,7 +326,9 @@ def test_no_addresses(text):
     assert not is_address(text)
 
 
-@pytest.mark.parametrize("text", ["123", "12345678", "PostHog", "Post Hog 24", "A", "MG" + "0aF9" * 8])
+@pytest.mark.parametrize(
+    "text", ["123", "12345678", "PostHog", "Post Hog 24", "A", "MG" + "0aF9" * 8]
+)
 def test_senders(text):
     """Short codes, names and Messaging Services can text."""
     assert is_sender(text)

@@ -1,5 +1,7 @@
 """How many segments a body takes, against other counters, and where it is cut."""
 
+# ruff: noqa: RUF001 - look-alikes are the point
+
 import random
 import unicodedata
 
@@ -25,7 +27,10 @@ texts = st.one_of(
 def parts(body):
     """Lay *body* into segments one character after the other, as a handset would."""
     encoded = [
-        [c.encode("utf-16-be", "surrogatepass")[i : i + 2] for i in range(0, 2 + 2 * (c > "\uffff"), 2)]
+        [
+            c.encode("utf-16-be", "surrogatepass")[i : i + 2]
+            for i in range(0, 2 + 2 * (c > "\uffff"), 2)
+        ]
         for c in body
     ]
     room = {True: 160, False: 153}, {True: 70, False: 67}
@@ -177,10 +182,18 @@ def test_a_late_character_does_not_cost_the_early_ones():
     assert shorten("a" * 170 + "😀", 1) == "a" * 157 + "..."
     assert shorten("a" * 157 + "😀", 1) == "a" * 157 + "..."
     assert shorten("a" * 68 + "😀😀", 1) == "a" * 68 + "..."
-    assert shorten("a" * 67 + "😀😀", 1) == "a" * 67 + "😀…"[:0] + "..."
+    assert shorten("a" * 67 + "😀😀", 1) == "a" * 67 + "😀…"
 
 
 def test_the_end_fits_after_a_character_is_left_out():
     """Leaving a whole character out never leaves too little room for the longer end."""
     for length in range(290, 304):
         assert units(shorten("a" * length + "☝🏻" * 9, None, 300)) <= 300
+
+
+@pytest.mark.parametrize("length", [7, 10, 100, 300, 1600])
+def test_the_shorter_end_saves_the_last_characters(length):
+    """Where the one-character end fits and three dots do not, more of the text is kept."""
+    text = "a" * (length - 2) + "ж" + "b" * length
+
+    assert shorten(text, None, length) == "a" * (length - 2) + "ж…"

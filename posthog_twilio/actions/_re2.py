@@ -27,7 +27,7 @@ def compile_search(pattern: str) -> Callable[[str], bool]:
 
     """
     try:
-        import re2  # noqa: PLC0415  an extra
+        import re2
 
         options = re2.Options()
     except (ImportError, AttributeError):  # AttributeError: another package of that name
@@ -36,7 +36,7 @@ def compile_search(pattern: str) -> Callable[[str], bool]:
     try:
         search = re2.compile(pattern, options).search
     except (re2.error, UnicodeEncodeError) as error:
-        raise Undecidable(f"RE2 refuses the pattern {pattern!r}: {_reason(error)}") from None
+        raise Undecidable(f"RE2 refuses the pattern {pattern!r:.200}: {_reason(error)}") from None
     return lambda text: search(_encodable(text)) is not None
 
 

@@ -61,7 +61,11 @@ class Action:
         )
         if definition.get("deleted"):
             return cls(name=name, deleted=True, warnings=(f"{label}: deleted, so it never fires",))
-        compiled, warnings = _compile(steps, label)
+        warnings: list[str] = []
+        numbered = (
+            (n, _compile(s, f"{label}, step {n}", warnings)) for n, s in enumerate(steps, 1)
+        )
+        compiled = tuple((number, step) for number, step in numbered if step)
         if not steps:
             warnings.append(f"{label}: it has no steps, so it never fires")
         if not name:
@@ -70,7 +74,7 @@ class Action:
             name=name,
             undecidable=bool(steps) and not compiled,
             warnings=tuple(warnings),
-            steps=tuple(compiled),
+            steps=compiled,
         )
 
     def matches(self, event: object) -> bool:
@@ -114,23 +118,17 @@ def _steps(definition: Mapping[str, Any]) -> list[Mapping[str, Any]]:
         )
     for number, step in enumerate(steps, 1):
         if not isinstance(step, Mapping):
-            raise ValueError(
-                f"action {definition['name']!r}, step {number}: expected a mapping, got {kind(step)}"
-            )
+            label = f"step {number} of action {definition['name']!r}"
+            raise ValueError(f"{label}: expected a mapping, got {kind(step)}")
     return list(steps)
 
 
-def _compile(
-    steps: list[Mapping[str, Any]], label: str
-) -> tuple[list[tuple[int, Step]], list[str]]:
-    compiled, warnings = [], []
-    for number, definition in enumerate(steps, 1):
-        try:
-            step = compile_step(definition)
-        except Undecidable as error:
-            warnings.append(f"{label}, step {number}: cannot be decided, never fires: {error}")
-            continue
-        if step.event is None and not step.conditions:
-            warnings.append(f"{label}, step {number}: has no condition, FIRES ON EVERY EVENT")
-        compiled.append((number, step))
-    return compiled, warnings
+def _compile(definition: Mapping[str, Any], label: str, warnings: list[str]) -> Step | None:
+    try:
+        step = compile_step(definition)
+    except Undecidable as error:
+        warnings.append(f"{label}: cannot be decided, so it never fires: {error}")
+        return None
+    if step.event is None and not step.conditions:
+        warnings.append(f"{label}: it has no condition, so it FIRES ON EVERY EVENT")
+    return step

@@ -42,7 +42,7 @@ def parse_selector(text: str) -> Selector:
     try:
         return Selector(tuple(_compounds(_without_stars(_words(text.strip())))))
     except ValueError:
-        raise Undecidable(f"the selector {text!r} is not supported") from None
+        raise Undecidable(f"the selector {text!r:.200} is not supported") from None
 
 
 _Token = tuple[str, str, str]

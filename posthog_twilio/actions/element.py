@@ -9,7 +9,7 @@ from attrs import define, field
 from posthog_twilio.actions.values import as_number, as_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
 
 @define
@@ -19,7 +19,9 @@ class Element:
 
     Attributes:
         classes: whole class names.
-        attributes: by lower-case name, without PostHog's ``attr__``.
+        nth_child, nth_of_type: as delivered; read them with :meth:`position`.
+        attributes: as delivered, under ``attr__`` and the name, among what
+            else the form has; read them with :meth:`attribute`.
 
     """
 
@@ -28,38 +30,30 @@ class Element:
     href: str | None = None
     id: str | None = None
     classes: tuple[str, ...] = ()
-    nth_child: int | None = None
-    nth_of_type: int | None = None
-    attributes: dict[str, str] = field(factory=dict)
+    nth_child: object = None
+    nth_of_type: object = None
+    attributes: Mapping[Any, Any] = field(factory=dict)
 
     def attribute(self, name: str) -> str | None:
         """Return the value of the attribute *name* (lower case)."""
-        if name == "id":
-            return self.id
-        return self.href if name == "href" else self.attributes.get(name)
+        if name in ("id", "href"):
+            return self.id if name == "id" else self.href
+        key = f"attr__{name}"
+        values = (v for k, v in self.attributes.items() if isinstance(k, str) and k.lower() == key)
+        return as_text(next(values, None))
+
+    def position(self, name: str) -> int | float | None:
+        """Return ``nth_child`` or ``nth_of_type``, which a chain holds as text."""
+        value = getattr(self, name)
+        return None if isinstance(value, bool) else as_number(value)
 
 
 def as_classes(value: object) -> tuple[str, ...]:
     """Return whole class names, from "a b" or from a list."""
     if value is None:
         return ()
-    if not isinstance(value, (str, list, tuple)):
-        raise TypeError("no classes")
-    names: Iterable[str] = [value] if isinstance(value, str) else value
-    return tuple(token for name in names for token in name.split())
-
-
-def as_position(value: object) -> int | None:
-    """Return an ``nth-child``, which some forms hold as text."""
-    number = None if isinstance(value, bool) else as_number(value)
-    return None if number is None or number != int(number) else int(number)
-
-
-def as_attributes(row: Mapping[Any, Any]) -> dict[str, str]:
-    """Return the ``attr__*`` of *row* that have a value with one spelling."""
-    named = ((name, as_text(value)) for name, value in row.items())
-    return {
-        name[6:].lower(): value
-        for name, value in named
-        if value is not None and isinstance(name, str) and name.startswith("attr__")
-    }
+    if isinstance(value, str):
+        return tuple(value.split())
+    if isinstance(value, (list, tuple)):
+        return tuple(token for name in value for token in name.split())
+    raise TypeError("no classes")

@@ -7,14 +7,15 @@ text) is left out; nothing raises.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from posthog_twilio.actions.chain import parse_chain
-from posthog_twilio.actions.element import Element, as_attributes, as_classes, as_position
+from posthog_twilio.actions.element import Element, as_classes
 from posthog_twilio.actions.values import as_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
 _TEXT_LIMIT, _HREF_LIMIT = 400, 2048  # characters that PostHog's ingestion keeps
 
@@ -66,24 +67,24 @@ def _sdk_element(row: Mapping[Any, Any]) -> Element:
         href=None if href is None else href[:_HREF_LIMIT],
         id=as_text(row.get("attr__id")),
         classes=as_classes(row.get("attr__class")),
-        nth_child=as_position(row.get("nth_child")),
-        nth_of_type=as_position(row.get("nth_of_type")),
-        attributes=as_attributes(row),
+        nth_child=row.get("nth_child"),
+        nth_of_type=row.get("nth_of_type"),
+        attributes=row,
     )
 
 
 def _stored_element(row: Mapping[Any, Any]) -> Element:
     """Read PostHog's own element: ``text``, ``attr_class``, ``attributes``."""
     stored = row.get("attributes")
-    attributes = as_attributes(stored) if isinstance(stored, Mapping) else {}
+    attributes = stored if isinstance(stored, Mapping) else {}
     return Element(
         tag=_text(row.get("tag_name")),
         text=_text(row.get("text")),
-        href=_text(row.get("href")) or attributes.get("href"),
-        id=as_text(row.get("attr_id")) or attributes.get("id"),
-        classes=as_classes(row.get("attr_class")) or as_classes(attributes.get("class")),
-        nth_child=as_position(row.get("nth_child")),
-        nth_of_type=as_position(row.get("nth_of_type")),
+        href=_text(_first(row.get("href"), attributes.get("attr__href"))),
+        id=as_text(_first(row.get("attr_id"), attributes.get("attr__id"))),
+        classes=as_classes(row.get("attr_class")) or as_classes(attributes.get("attr__class")),
+        nth_child=row.get("nth_child"),
+        nth_of_type=row.get("nth_of_type"),
         attributes=attributes,
     )
 
@@ -92,3 +93,7 @@ def _text(value: object) -> str | None:
     if value is None or isinstance(value, str):
         return value
     raise TypeError("no text")
+
+
+def _first(value: object, other: object) -> object:
+    return other if value is None else value

@@ -42,7 +42,9 @@ def parse_actions(source: object) -> tuple[Action, ...]:
 
 def _each(source: object) -> tuple[Action, ...]:
     if not isinstance(source, (list, tuple)):
-        raise ValueError(f"expected action definitions as PostHog's API has them, got {kind(source)}")
+        raise ValueError(
+            f"expected action definitions as PostHog's API has them, got {kind(source)}"
+        )
     return tuple(_numbered(position, item) for position, item in enumerate(source, 1))
 
 

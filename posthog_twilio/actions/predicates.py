@@ -55,16 +55,23 @@ def _texts(value: object) -> list[str]:
 
 
 def equals(value: object) -> Predicate:
-    return _any_of([lambda actual, wanted=w: equal(actual, wanted) for w in _wanted(value)])
+    """Ask for equality after casting."""
+
+    def to(wanted: Scalar) -> Predicate:
+        return lambda actual: equal(actual, wanted)
+
+    return _any_of([to(wanted) for wanted in _wanted(value)])
 
 
 def one_of(value: object) -> Predicate:
+    """Ask the same of a list only, as ``in`` does."""
     if not isinstance(value, (list, tuple)):
         raise Undecidable(f"expected a list of values, got {kind(value)}")
     return equals(value)
 
 
 def contains(value: object) -> Predicate:
+    """Ask for a LIKE, or where the filter has several texts, for any of them as they stand."""
     texts = _texts(value)
     if len(texts) > 1:
         return contains_any(value)
@@ -72,11 +79,13 @@ def contains(value: object) -> Predicate:
 
 
 def contains_any(value: object) -> Predicate:
+    """Ask for any of the texts, without wildcards or case."""
     folded = [fold(text) for text in _texts(value)]
     return _on_text(lambda text: any(map(fold(text).__contains__, folded)))
 
 
 def matches(value: object) -> Predicate:
+    """Ask for a regular expression somewhere in the text."""
     return _any_of([_on_text(compile_search(text)) for text in _texts(value)])
 
 
@@ -88,6 +97,8 @@ def _number(value: Scalar) -> int | float:
 
 
 def ordered(compare: Callable[[Any, Any], bool]) -> Callable[[object], Predicate]:
+    """Return what asks how a number stands to the filter's; text that is no number is unsettled."""
+
     def against(limit: int | float) -> Predicate:
         def predicate(value: object) -> bool | None:
             number = as_number(value)
@@ -99,8 +110,9 @@ def ordered(compare: Callable[[Any, Any], bool]) -> Callable[[object], Predicate
 
 
 def between(value: object) -> Predicate:
+    """Ask for a number in ``[min, max]``, both included."""
     limits = [_number(wanted) for wanted in _wanted(value)]
-    if len(limits) != 2 or limits[0] > limits[1]:  # noqa: PLR2004
+    if len(limits) != 2 or limits[0] > limits[1]:
         raise Undecidable("expected two numbers as its value, [min, max]")
     low, high = limits
 
@@ -112,6 +124,12 @@ def between(value: object) -> Predicate:
 
 
 def dated(compare: Callable[[Any, Any], bool]) -> Callable[[object], Predicate]:
+    """
+    Return what asks how an instant stands to the filter's.
+
+    A relative date such as ``-7d`` is refused: its zone is a setting of the PostHog team.
+    """
+
     def against(wanted: Scalar) -> Predicate:
         limit = as_timestamp(wanted)
         if limit is None:
@@ -127,4 +145,5 @@ def dated(compare: Callable[[Any, Any], bool]) -> Callable[[object], Predicate]:
 
 
 def anything(_value: object) -> Predicate:
+    """Ask nothing: a value that is there will do."""
     return lambda _actual: True

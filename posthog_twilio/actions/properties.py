@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from posthog_twilio.actions.elements import Element
+from posthog_twilio.actions.css import parse_selector
 from posthog_twilio.actions.operators import compile_comparison
-from posthog_twilio.actions.selectors import parse_selector
 from posthog_twilio.actions.undecidable import Undecidable, kind
 from posthog_twilio.actions.view import EventView
 
@@ -55,7 +54,7 @@ def _person(key: str, definition: Mapping[Any, Any]) -> Condition:
 def _group(key: str, definition: Mapping[Any, Any]) -> Condition:
     holds = compile_comparison(definition.get("operator"), definition.get("value")).holds
     index = definition.get("group_type_index")
-    if not isinstance(index, int):
+    if not isinstance(index, int) or isinstance(index, bool):
         raise Undecidable(f"expected a number as its group_type_index, got {kind(index)}")
 
     def condition(view: EventView) -> bool:
@@ -84,13 +83,13 @@ def _element(key: str, definition: Mapping[Any, Any]) -> Condition:
 
 
 def _selector(value: object, *, negated: bool) -> Condition:
-    texts = value if isinstance(value, (list, tuple)) else [value]
+    texts: list[Any] = list(value) if isinstance(value, (list, tuple)) else [value]
     if not texts or not all(isinstance(text, str) for text in texts):
         raise Undecidable("expected selectors as its value")
     tests = [parse_selector(text).matches for text in texts]
 
     def condition(view: EventView) -> bool:
-        elements: list[Element] = view.elements
+        elements = view.elements
         return bool(elements) and any(test(elements) for test in tests) is not negated
 
     return condition

@@ -30,7 +30,7 @@ class Compound:
             and (not self.classes or self.classes.issubset(element.classes))
             and all(wanted == element.id for wanted in self.ids)
             and all(element.attribute(name) in values for name, values in self.attributes)
-            and all(getattr(element, name) == n for name, n in self.positions)
+            and all(element.position(name) == n for name, n in self.positions)
         )
 
 

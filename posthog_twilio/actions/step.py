@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from attrs import frozen
 
+from posthog_twilio.actions.css import parse_selector
 from posthog_twilio.actions.properties import Condition, compile_filter, is_costly
-from posthog_twilio.actions.selectors import parse_selector
 from posthog_twilio.actions.text import compile_matching
 from posthog_twilio.actions.undecidable import Undecidable, kind
-from posthog_twilio.actions.view import EventView
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from posthog_twilio.actions.view import EventView
+
+_T = TypeVar("_T")
 
 
 @frozen(eq=False)
@@ -44,26 +49,26 @@ def compile_step(definition: Mapping[Any, Any]) -> Step:
         Undecidable: for at least one condition; the text has every reason.
 
     """
-    event = None
-    conditions, reasons = [], []
-    try:
-        event = _text(definition, "event")
-    except Undecidable as error:
-        reasons.append(str(error))
-    for compile_condition in _conditions(definition):
-        try:
-            if condition := compile_condition():
-                conditions.append(condition)
-        except Undecidable as error:
-            reasons.append(str(error))
+    reasons: list[str] = []
+    event = _tried(partial(_text, definition, "event"), reasons)
+    tried = (_tried(compile_condition, reasons) for compile_condition in _conditions(definition))
+    conditions = tuple(condition for condition in tried if condition)
     if reasons:
         raise Undecidable("; ".join(reasons))
-    return Step(event, tuple(conditions))
+    return Step(event, conditions)
+
+
+def _tried(compile_one: Callable[[], _T | None], reasons: list[str]) -> _T | None:
+    try:
+        return compile_one()
+    except Undecidable as error:
+        reasons.append(str(error))
+        return None
 
 
 def _conditions(definition: Mapping[Any, Any]) -> Iterator[Callable[[], Condition | None]]:
     """Yield what compiles each condition, those that need the elements last."""
-    filters = sorted(_filters(definition.get("properties")), key=is_costly)
+    filters = _filters(definition.get("properties"))
     yield partial(_url, definition)
     yield from (partial(compile_filter, f) for f in filters if not is_costly(f))
     yield partial(_tag, definition)
@@ -74,14 +79,10 @@ def _conditions(definition: Mapping[Any, Any]) -> Iterator[Callable[[], Conditio
 
 
 def _filters(properties: object) -> list[object]:
-    if isinstance(properties, Mapping) and "key" in properties:
-        return [properties]
-    # Anything else that is no list becomes a filter that cannot be decided.
-    return (
-        list(properties)
-        if isinstance(properties, (list, tuple))
-        else [properties][: bool(properties)]
-    )
+    """Return the filters; what is no list of them becomes one that cannot be decided."""
+    if isinstance(properties, (list, tuple)):
+        return list(properties)
+    return [properties] if properties else []
 
 
 def _text(definition: Mapping[Any, Any], key: str) -> str | None:
@@ -121,7 +122,9 @@ def _url(definition: Mapping[Any, Any]) -> Condition | None:
 
 def _tag(definition: Mapping[Any, Any]) -> Condition | None:
     tag = _text(definition, "tag_name")
-    return tag and (lambda view: any(element.tag == tag for element in view.elements))
+    if tag is None:
+        return None
+    return lambda view: any(element.tag == tag for element in view.elements)
 
 
 def _of_elements(definition: Mapping[Any, Any], key: str) -> Condition | None:

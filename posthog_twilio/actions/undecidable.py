@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 
-class Undecidable(ValueError):  # noqa: N818  it is a verdict
+class Undecidable(ValueError):
     """Raised while a definition is compiled; its text is the reason for a person."""
 
 

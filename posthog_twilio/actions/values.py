@@ -58,7 +58,7 @@ def as_text(value: object) -> str | None:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, int) and abs(value) < 10**21:
-        return str(value)
+        return str(int(value))
     try:
         return _float_text(float(value))
     except OverflowError:
@@ -71,7 +71,7 @@ def _float_text(number: float) -> str:
     if not exponent:
         return "0" if digits == "-0" else digits
     power = int(exponent)
-    if power >= 21 or power < -6:  # noqa: PLR2004  where JavaScript changes to exponents
+    if power >= 21 or power < -6:
         return f"{digits}e{power:+d}"
     return format(Decimal(repr(number)), "f")
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from posthog_twilio.actions import elements
-from posthog_twilio.actions.elements import Element
+from posthog_twilio.actions.elements import from_event
 from posthog_twilio.events import distinct_id, person_properties
+
+if TYPE_CHECKING:
+    from posthog_twilio.actions.element import Element
 
 
 class EventView:
@@ -23,7 +25,7 @@ class EventView:
     @cached_property
     def elements(self) -> list[Element]:
         """The clicked element first; empty where the event has none."""
-        return elements.from_event(self.event, self.properties)
+        return from_event(self.event, self.properties)
 
     @cached_property
     def person(self) -> Mapping[str, Any]:
@@ -36,7 +38,7 @@ class EventView:
         return distinct_id(self.event)
 
     def group(self, index: int) -> Mapping[Any, Any] | None:
-        """Return the properties of the group of type *index*, ``None`` if they do not ride along."""
+        """Return the properties of a group; ``None`` where they do not ride along."""
         for group in _mapping(self.event.get("groups")).values():
             if isinstance(group, Mapping) and group.get("index") == index:
                 return _properties(group.get("properties"))
@@ -52,6 +54,6 @@ def _properties(value: object) -> Mapping[Any, Any] | None:
     if isinstance(value, str):
         try:
             value = json.loads(value)
-        except ValueError:
+        except (ValueError, RecursionError):
             return None
     return value if isinstance(value, Mapping) else None

@@ -60,7 +60,7 @@ class HostCache(RecordCache):
         self,
         cache: Host | MutableMapping[str, Any],
         *,
-        timer: Callable[[], float] = lambda: time.time(),  # noqa: PLW0108 - late-bound
+        timer: Callable[[], float] = lambda: time.time(),
     ) -> None:
         super().__init__(timer)
         self._host = as_host(cache, timer)

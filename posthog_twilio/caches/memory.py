@@ -32,7 +32,7 @@ class MemoryCache(RecordCache):
 
     def __init__(
         self,
-        timer: Callable[[], float] = lambda: time.monotonic(),  # noqa: PLW0108 - late-bound
+        timer: Callable[[], float] = lambda: time.monotonic(),
     ) -> None:
         super().__init__(timer)
         self._records: TLRUCache[str, Record] = TLRUCache(

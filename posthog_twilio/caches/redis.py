@@ -167,7 +167,7 @@ class RedisCache:
 
 def import_redis() -> Any:
     """Import redis-py, which only a user of this cache needs."""
-    import redis  # noqa: PLC0415
+    import redis
 
     return redis
 

@@ -112,7 +112,7 @@ class SQLiteCache:
         self,
         path: str | os.PathLike[str],
         *,
-        timer: Callable[[], float] = lambda: time.time(),  # noqa: PLW0108 - late-bound
+        timer: Callable[[], float] = lambda: time.time(),
     ) -> None:
         self._path = os.fspath(path)
         self._timer = timer

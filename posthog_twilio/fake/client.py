@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 import requests
 from requests.structures import CaseInsensitiveDict
-from twilio.http import HttpClient  # noqa: TID251
-from twilio.http.response import Response  # noqa: TID251
+from twilio.http import HttpClient
+from twilio.http.response import Response
 
 from posthog_twilio.fake import failures, raising
 from posthog_twilio.fake.account import ROUTES, Account, route
@@ -67,7 +67,7 @@ class FakeTwilio(HttpClient):  # type: ignore[misc]  # the SDK has no types
         auth_token: str | None = None,
         senders: Collection[str] | None = None,
         # Bound late, so that a clock frozen by the test is the one that is read.
-        clock: Callable[[], float] = lambda: time.time(),  # noqa: PLW0108
+        clock: Callable[[], float] = lambda: time.time(),
         list_delay: float = 0.0,
         on_request: Callable[[Request], object] | None = None,
     ) -> None:

@@ -14,7 +14,7 @@ async function post(url, body) {
 
 // Leaving at once would cut off the requests that the SDK has just begun.
 function leaveFor(url) {
-  setTimeout(() => location.assign(url), 300)
+  setTimeout(() => location.assign(url), 600)
 }
 
 function render(html) {
@@ -126,6 +126,7 @@ const views = {
 const shop = window.shop // what the server put in: release, token, products
 posthog.init(shop.token, {
   api_host: `${location.origin}/ingest`,
+  request_queue_config: { flush_interval_ms: 250 },
   autocapture: true,
   capture_pageview: true,
   capture_pageleave: true,

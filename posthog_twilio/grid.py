@@ -1,0 +1,118 @@
+"""Tables as plain text, for any terminal, file or pipe."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+
+from attrs import frozen
+
+GAP = "  "
+_LEAST_FLEXIBLE = 12
+
+
+@frozen
+class Column:
+    """
+    One column.
+
+    Attributes:
+        title: stands above it.
+        right: align at the right, as numbers are.
+        most: columns of the terminal that it may take; None for the longest cell.
+        flexible: takes what the others leave.
+
+    """
+
+    title: str
+    right: bool = False
+    most: int | None = None
+    flexible: bool = False
+
+
+@frozen
+class Grid:
+    """
+    A table, however it is shown.
+
+    Attributes:
+        columns: what they are.
+        rows: a cell for each column; a text alone is a line over all of them.
+
+    """
+
+    columns: Sequence[Column]
+    rows: Sequence[Sequence[str] | str]
+
+    def lines(self, width: int) -> Iterator[str]:
+        """Yield plain text in at most *width* columns, give or take what cannot be cut."""
+        widths = self._widths(width)
+        yield self._line([column.title for column in self.columns], widths)
+        yield GAP.join("-" * width for width in widths)
+        for row in self.rows:
+            yield row if isinstance(row, str) else self._line(row, widths)
+
+    def _widths(self, width: int) -> list[int]:
+        cells = [[column.title] for column in self.columns]
+        for row in self.rows:
+            if not isinstance(row, str):
+                for cell, of_column in zip(row, cells, strict=True):
+                    of_column.append(cell)
+        longest = [max(map(columns_of, of_column)) for of_column in cells]
+        widths = [
+            min(wide, column.most or wide)
+            for wide, column in zip(longest, self.columns, strict=True)
+        ]
+        for at, column in enumerate(self.columns):
+            if column.flexible:
+                others = sum(widths) - widths[at] + len(GAP) * (len(widths) - 1)
+                widths[at] = min(widths[at], max(width - others, _LEAST_FLEXIBLE))
+        return widths
+
+    def _line(self, row: Sequence[str], widths: Sequence[int]) -> str:
+        cells = []
+        for cell, column, width in zip(row, self.columns, widths, strict=True):
+            text = cut(cell, width)
+            blanks = " " * (width - columns_of(text))
+            cells.append(blanks + text if column.right else text + blanks)
+        return GAP.join(cells).rstrip()
+
+
+def one_line(text: str) -> str:
+    """Put *text* on one line, with nothing in it that a terminal would obey."""
+    shown = "".join(char if char.isprintable() or char == "\u200d" else " " for char in text)
+    return " ".join(shown.split())
+
+
+def cut(text: str, width: int) -> str:
+    """Cut *text* to *width* columns, ending in an ellipsis where something is missing."""
+    if columns_of(text) <= width:
+        return text
+    kept, room = "", width - 1
+    for char in text:
+        room -= columns_of(char)
+        if room < 0:
+            break
+        kept += char
+    return kept.rstrip() + "…"
+
+
+def columns_of(text: str) -> int:
+    """Count the columns that *text* takes on a terminal; Asian and emoji characters take two."""
+    if text.isascii():
+        return len(text)
+    return sum(
+        0 if unicodedata.combining(char) or char in "\u200d\ufe0f"
+        else 2 if unicodedata.east_asian_width(char) in "WF"
+        else 1
+        for char in text
+    )  # fmt: skip
+
+
+def runs(rows: Sequence[tuple[str, Sequence[str]]]) -> list[Sequence[str] | str]:
+    """Put the heading of *rows*, ``(heading, cells)``, once over those that share it."""
+    found: list[Sequence[str] | str] = []
+    for heading, group in groupby(rows, key=lambda row: row[0]):
+        found += [heading, *(cells for _, cells in group)]
+    return found
