@@ -1,7 +1,7 @@
 """
 The worker that killed.py kills: examples/celery_worker.py on a shorter lease, with a trap.
 
-While the file ``hold`` is there, a request to one of the ``prey`` numbers stops: just before
+While the file ``trap`` is there, a request to one of the ``prey`` numbers stops: just before
 it leaves, or when Twilio's answer is there and nobody has read it.  The process says so
 in a file and waits, in the middle of a send, to be killed.
 """
@@ -21,7 +21,7 @@ FOLDER = Path(os.environ["KILLED_FOLDER"])
 PLAN = json.loads((FOLDER / "plan.json").read_text())
 
 claims.LEASE = PLAN["lease"]
-plugin.PATIENCE = PLAN["lease"] / 4
+plugin.PATIENCE = PLAN["lease"] * 2 / 3  # long enough to ask Twilio before
 app.conf.broker_transport_options = {
     "visibility_timeout": PLAN["lease"] + 1,
     "unacked_restore_interval": 0.5,
@@ -44,10 +44,12 @@ def trapped_request(self: Any, method: str, url: str, **options: Any) -> Any:
 
 
 def trap(number: str) -> None:
-    """Wait, for as long as the trap is set."""
-    if (FOLDER / "hold").exists():
-        (FOLDER / f"held{number}").write_text(str(os.getpid()))
-    while (FOLDER / "hold").exists():
+    """Wait for as long as the trap is set."""
+    if (FOLDER / "trap").exists():
+        note = FOLDER / f"note{number}"
+        note.write_text(str(os.getpid()))
+        note.rename(FOLDER / f"trapped{number}")  # whoever sees it can read it
+    while (FOLDER / "trap").exists():
         time.sleep(0.02)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterator, Sequence
-from itertools import groupby
 
 from attrs import frozen
 
@@ -108,11 +107,3 @@ def columns_of(text: str) -> int:
         else 1
         for char in text
     )  # fmt: skip
-
-
-def runs(rows: Sequence[tuple[str, Sequence[str]]]) -> list[Sequence[str] | str]:
-    """Put the heading of *rows*, ``(heading, cells)``, once over those that share it."""
-    found: list[Sequence[str] | str] = []
-    for heading, group in groupby(rows, key=lambda row: row[0]):
-        found += [heading, *(cells for _, cells in group)]
-    return found

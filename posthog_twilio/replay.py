@@ -280,7 +280,7 @@ class Source:
         place, position, faults = _BEFORE_ALL, 0, 0
         before: Mapping[str, Any] = {}
         for item in recordings.read(path):
-            if type(item) is Fault:
+            if isinstance(item, Fault):
                 faults += 1
                 self._note(number, item, faults)
                 continue

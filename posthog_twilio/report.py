@@ -8,11 +8,12 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
+from itertools import groupby
 from typing import Any
 
 from attrs import evolve, frozen
 
-from posthog_twilio.grid import Column, Grid, one_line, runs
+from posthog_twilio.grid import Column, Grid, one_line
 from posthog_twilio.outcome import Status
 from posthog_twilio.phone import mask
 from posthog_twilio.replay import Reading, Report, Tally, Text
@@ -21,7 +22,7 @@ FIRST, LAST = 20, 5
 """Messages shown at the beginning and the end of a long list."""
 _REASONS_SHOWN = 8
 _WHY = {
-    Status.COOLING_DOWN: "held back by the timeout; the next message counts them",
+    Status.COOLING_DOWN: "held back by the timeout of {timeout}; the next message counts them",
     Status.DUPLICATE: "the same event was there before",
 }
 CSV_COLUMNS = ("timeout", "time", "trigger", "recipient", "body", "segments", "held_back")
@@ -69,7 +70,9 @@ def _of_timeout(findings: Findings, report: Report) -> dict[str, Any]:
     cost = findings.cost(report.segments)
     return {
         "timeout": report.timeout,
-        "outcomes": {str(status): n for status, n in _ordered(report.outcomes)},
+        "outcomes": {
+            str(status): report.outcomes[status] for status in Status if report.outcomes[status]
+        },
         "segments": report.segments,
         **({} if cost is None else {"cost": float(cost)}),
         "triggers": [_of_trigger(name, tally) for name, tally in report.tallies.items()],
@@ -170,13 +173,12 @@ def _messages(report: Report, every: bool) -> Iterator[Grid | str]:
     yield "What would have been sent (times are UTC; nothing was sent):"
     yield ""
     hidden = 0 if every else max(0, len(report.texts) - FIRST - LAST)
-    shown = report.texts[:FIRST] + report.texts[-LAST:] if hidden else report.texts
-    rows = runs([(_day(text), _row(text)) for text in shown[:FIRST]] if hidden else [
-        (_day(text), _row(text)) for text in shown
-    ])  # fmt: skip
+    first, last = report.texts, report.texts[:0]
     if hidden:
-        rows.append(f"... {_many(hidden, 'more message')}; --all shows them")
-        rows += runs([(_day(text), _row(text)) for text in shown[FIRST:]])
+        first, last = report.texts[:FIRST], report.texts[-LAST:]
+    rows = _by_day(first)
+    if hidden:
+        rows += [f"... {_many(hidden, 'more message')}; --all shows them", *_by_day(last)]
     yield Grid(
         (
             Column("Time"),
@@ -195,8 +197,12 @@ def _messages(report: Report, every: bool) -> Iterator[Grid | str]:
     yield ""
 
 
-def _day(text: Text) -> str:
-    return text.time.date().isoformat() if text.time else "no time known"
+def _by_day(texts: Sequence[Text]) -> list[Sequence[str] | str]:
+    """Make the rows of messages, each day with a line above it."""
+    rows: list[Sequence[str] | str] = []
+    for day, of_day in groupby(texts, key=lambda text: text.time and text.time.date()):
+        rows += [day.isoformat() if day else "no time known", *map(_row, of_day)]
+    return rows
 
 
 def _row(text: Text) -> tuple[str, ...]:
@@ -216,10 +222,11 @@ def _not_sent(report: Report) -> Iterator[str]:
     """Tell what was not sent and why, the most frequent reason first."""
     why: Counter[tuple[Status, str]] = Counter()
     for (status, _, reason), count in report.reasons.items():
-        why[status, reason or _WHY[status]] += count
+        timeout = duration(timedelta(seconds=report.timeout))
+        why[status, reason or _WHY[status].format(timeout=timeout)] += count
     if not why:
         return
-    yield f"Not sent: {why.total() if hasattr(why, 'total') else sum(why.values()):,}."
+    yield f"Not sent: {sum(why.values()):,}."
     for (status, reason), count in why.most_common(_REASONS_SHOWN):
         yield f"  {count:,} {status.value.replace('_', ' ')}: {one_line(reason)}"
     if len(why) > _REASONS_SHOWN:
@@ -313,12 +320,13 @@ def together(report: Report) -> Tally:
 def duration(span: timedelta) -> str:
     """Write a span in its two largest units: ``1 d 2 h``, ``90 s`` as ``1 min 30 s``."""
     seconds = round(span.total_seconds())
+    sizes = {"d": 86_400, "h": 3600, "min": 60, "s": 1}
+    largest = next((at for at, size in enumerate(sizes.values()) if seconds >= size), 3)
     parts = []
-    for size, unit in ((86_400, "d"), (3600, "h"), (60, "min"), (1, "s")):
+    for unit, size in list(sizes.items())[largest : largest + 2]:
         count, seconds = divmod(seconds, size)
-        if count or (parts and len(parts) < 2):
-            parts.append(f"{count} {unit}" if count else "")
-    return " ".join(filter(None, parts[:2])) or "0 s"
+        parts += [f"{count} {unit}"] if count else []
+    return " ".join(parts) or "0 s"
 
 
 def _many(count: int, noun: str) -> str:

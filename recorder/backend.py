@@ -119,7 +119,7 @@ def refund(
 def report(facts: list[Fact], host: str, token: str, v1_from: datetime) -> None:
     """Send the facts as the SDK does, each batch at the time of its last fact."""
     clients = {
-        mode: Posthog(token, host=host, capture_mode=mode, flush_interval=0.05)
+        mode: Posthog(token, host=host, capture_mode=mode, flush_interval=0.3)
         for mode in ("v0", "v1")
     }
     for number, fact in enumerate(facts):

@@ -8,10 +8,12 @@ from posthog_twilio.actions import Action
 
 
 def action(*steps):
+    """Compile an action of these steps."""
     return Action.parse({"id": 7, "name": "Alarm", "steps": list(steps)})
 
 
 def event(name="e", **properties):
+    """Make an event."""
     return {"event": name, "properties": properties}
 
 

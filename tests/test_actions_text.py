@@ -17,11 +17,13 @@ re2 = pytest.importorskip("re2")
 
 
 def url_step(pattern, url, matching=None):
+    """Tell whether a step on the url matches."""
     action = Action.parse({"name": "A", "steps": [{"url": pattern, "url_matching": matching}]})
     return action.matches({"event": "e", "properties": {"$current_url": url}})
 
 
 def text_step(pattern, text, matching=None):
+    """Tell whether a step on the text matches."""
     action = Action.parse({"name": "A", "steps": [{"text": pattern, "text_matching": matching}]})
     return action.matches({"event": "e", "elements": [{"text": text}]})
 
@@ -83,7 +85,8 @@ def test_fold_keeps_the_length(text):
 
 
 @pytest.mark.parametrize(
-    ("one", "other"), [("ÄÖ", "äö"), ("ΣΑΣ", "σας"), ("ẞ", "ß"), ("K", "k"), ("A\u0130", "a\u0130")]
+    ("one", "other"),
+    [("ÄÖ", "äö"), ("ΣΑΣ", "σας"), ("ẞ", "ß"), ("\u212a", "k"), ("A\u0130", "a\u0130")],
 )
 def test_fold_joins_cases(one, other):
     """Letters beyond ASCII are the same without their case, a final sigma too."""
@@ -152,7 +155,7 @@ RE2_ACCEPTS = [
     (r"(?P<n>a)", "a", True),
     (r"\Qa.b\E", "a.b", True),
     (r"\Qa.b\E", "axb", False),
-    (r"\p{Greek}", "α", True),
+    (r"\p{Greek}", "\u03b1", True),
     (r"\x{41}", "A", True),
     (r"\d", "٣", False),
     (r"\w", "é", False),

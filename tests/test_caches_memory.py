@@ -72,3 +72,21 @@ def test_released_key_leaves_nothing() -> None:
     cache.release(cache.claim("key", 60))
 
     assert not len(cache._records)
+
+
+def test_clock_is_read_once_a_call() -> None:
+    """Every verb happens at one moment, so that no key ends in the middle of it."""
+    timer = ManualTimer()
+    reads = []
+    cache = MemoryCache(timer=lambda: reads.append(timer.now) or timer.now)
+    claim = cache.claim("key", 60)
+    cache.commit(claim, 60)
+    cache.release(claim)
+
+    assert len(reads) == 3
+
+
+def test_contract_asks_for_make() -> None:
+    """Whoever inherits the contract is told what to override."""
+    with pytest.raises(NotImplementedError, match="make"):
+        CacheContract().make()

@@ -46,7 +46,7 @@ def cache(client: redis.Redis) -> Iterator[RedisCache]:
 
 
 class TestRedisCache(CacheContract):
-    unit = 0.1
+    unit = 0.2
 
     @pytest.fixture(autouse=True)
     def _client(self, client: redis.Redis) -> None:
@@ -201,7 +201,7 @@ def test_hot_key_stays_small(cache: RedisCache, client: redis.Redis) -> None:
         cache.claim("key", 60)
 
     assert cache.claim("key", 60).held_back == 1000
-    assert client.memory_usage(cache._prefix + "key") < 20_000
+    assert client.hstrlen(cache._prefix + "key", "refused") == 4096
 
 
 def test_one_round_trip_a_call(cache: RedisCache, client: redis.Redis) -> None:
@@ -284,7 +284,8 @@ def lossy(server: RedisServer) -> Iterator[tuple[RedisCache, Proxy]]:
     """Make a cache whose client asks again when an answer is lost, and what loses it."""
     with closing(Proxy(server.port)) as proxy:
         retry = Retry(NoBackoff(), 3)
-        with redis.Redis(port=proxy.port, retry=retry) as client:
+        again = [redis.ConnectionError]
+        with redis.Redis(port=proxy.port, retry=retry, retry_on_error=again) as client:
             cache = RedisCache(client, next(PREFIX), timeout=None)
             cache.commit(cache.claim("warm", 60), 60)
             cache.release(cache.claim("warm up", 60))

@@ -290,6 +290,7 @@ children = []
 for number in range(20):
     pid = os.fork()
     if pid == 0:
+        assert cache._connection is None
         assert cache.claim("before", 60).state == "committed"
         assert cache.claim(f"child {number}", 60).granted
         cache.close()
@@ -305,7 +306,7 @@ assert not any(cache.claim(f"child {number}", 60).granted for number in range(20
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
 def test_forks(path: Path) -> None:
-    """A child goes on with the cache of its parent, even while another thread is using it."""
+    """A child goes on with its parent's cache, even one in use, but never its connection."""
     command = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", FORK, str(path)]
 
     done = subprocess.run(command, timeout=60, capture_output=True, text=True, check=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import datetime, timedelta, timezone, tzinfo
 from uuid import UUID
 
@@ -11,6 +12,19 @@ from posthog_twilio import events
 
 UTC = timezone.utc
 NOON = datetime(2024, 5, 1, 12, tzinfo=UTC)
+
+
+@pytest.fixture(autouse=True)
+def _far_from_utc(monkeypatch):
+    """Let local time differ from UTC, so that taking one for the other shows."""
+    if not hasattr(time, "tzset"):
+        yield
+        return
+    with monkeypatch.context() as patch:
+        patch.setenv("TZ", "XYZ-9")
+        time.tzset()
+        yield
+    time.tzset()
 
 
 @pytest.mark.parametrize(

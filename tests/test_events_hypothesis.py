@@ -7,12 +7,14 @@ import json
 from contextlib import suppress
 from datetime import datetime, timezone
 
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from posthog_twilio import events
 from posthog_twilio.errors import InvalidEvent
 from posthog_twilio.events import as_timestamp, parse_events
+
+unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 KEYS = st.sampled_from(
     [
@@ -63,6 +65,7 @@ def assert_well_formed(event):
     assert len(event) == len(fields)
 
 
+@unhurried
 @given(JSON)
 def test_any_json_is_events_or_refused(payload):
     """Nothing but InvalidEvent is raised, and the payload is left as it was."""
@@ -77,6 +80,7 @@ def test_any_json_is_events_or_refused(payload):
     assert repr(payload) == before
 
 
+@unhurried
 @given(JSON)
 def test_text_says_what_the_object_says(payload):
     """A payload and its JSON text are read alike."""
@@ -92,6 +96,7 @@ def test_text_says_what_the_object_says(payload):
         assert seen(text) == seen(json.loads(text))
 
 
+@unhurried
 @given(st.text() | st.binary() | st.binary().map(b"\x1f\x8b".__add__))
 def test_any_body_is_events_or_refused(body):
     """Garbage is refused, whatever it is made of."""
@@ -99,6 +104,7 @@ def test_any_body_is_events_or_refused(body):
         assert parse_events(body) == []
 
 
+@unhurried
 @given(st.dictionaries(KEYS, JSON))
 def test_the_readers_never_raise(event):
     """A field of a wrong type is an absent field."""
@@ -112,6 +118,7 @@ def test_the_readers_never_raise(event):
     assert repr(event) == before
 
 
+@unhurried
 @given(st.datetimes(timezones=st.timezones()), st.sampled_from("T "))
 def test_a_time_survives_its_text(moment, between):
     """What isoformat writes is read as the same moment."""
@@ -122,6 +129,7 @@ def test_a_time_survives_its_text(moment, between):
     assert as_timestamp(moment.isoformat(between)) == in_utc
 
 
+@unhurried
 @given(st.text(st.sampled_from("0123456789-:.,TZ +W"), max_size=32))
 def test_times_are_read_or_none(text):
     """No text makes the reader of times raise."""

@@ -10,7 +10,7 @@ import ssl
 import subprocess
 import sys
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
 from pathlib import Path
@@ -289,6 +289,24 @@ class TestAccepting:
         assert all(body == message.body for body, message in answers)
         assert len({m.sid for m in fake.outbox}) == 160
 
+    def test_one_message_at_a_time(self):
+        """Two threads are never in the middle of accepting at once."""
+        barrier, met = threading.Barrier(2), []
+
+        def clock():
+            with suppress(threading.BrokenBarrierError):
+                met.append(barrier.wait(timeout=0.2))
+            return 1_700_000_000.0
+
+        sdk = Client(SID, TOKEN, http_client=FakeTwilio(clock=clock))
+        threads = [threading.Thread(target=send, args=(sdk,)) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+        assert met == []
+
     def test_one_scripted_failure_hits_one_thread(self, fake, sdk):
         """Under 8 threads each scripted failure is used exactly once."""
         fake.fail(503, times=40)
@@ -542,6 +560,14 @@ class TestReading:
         assert [first, *(m.sid for m in walk)] == sids[::-1]
         assert [r.value("Page") for r in fake.requests if r.method == "GET"] == [None, "1", "2"]
         assert [r.value("To") for r in fake.requests if r.method == "GET"] == [TO] * 3
+
+    def test_last_page_may_be_full(self, fake, sdk):
+        """Where the messages fill the last page exactly, no empty one follows."""
+        for _ in range(4):
+            send(sdk)
+
+        assert len(sdk.messages.list(page_size=2)) == 4
+        assert sum(r.method == "GET" for r in fake.requests) == 2
 
     def test_limit_stops_early(self, fake, sdk):
         """A limit asks for one page of that size."""

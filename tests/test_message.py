@@ -48,6 +48,7 @@ def rendered(text, event=EVENT, held_back=0):
         ("{ {event.event} }", "{ order placed }"),
         ("100% {event!r} %s \\1 {0}", None),
         ("a\r\nb\rc\td\x00\x1b\ud800", "a\nb\nc d"),
+        ("a\tb\x00{event.properties.plan}\r\n\x1b{held_back}", "a bpro\n0"),
         ("\u200fשלום", None),
     ],
 )
@@ -193,10 +194,11 @@ def test_recognises_its_own_message(text, name, held_back, max_segments):
 
 
 @pytest.mark.parametrize("length", range(140, 162))
-@pytest.mark.parametrize("held_back", [1, 9, 37, 370, 12345])
-def test_recognises_a_count_cut_anywhere(length, held_back):
+@pytest.mark.parametrize("held_back", [1, 9, 37, 370, 12345, 3456789])
+@pytest.mark.parametrize("rest", ["{and_more} - PostHog", "{held_back}", "{held_back}{and_more}"])
+def test_recognises_a_count_cut_anywhere(rest, length, held_back):
     """Wherever the cut goes through the count, the body is found again."""
-    template, event = Template.parse("a" * length + "{and_more} - PostHog"), {}
+    template, event = Template.parse("a" * length + rest), {}
     body = compose(template, event, held_back, 1)
 
     assert same_message(template, event, 1, body)

@@ -244,6 +244,13 @@ def test_numbering_plans(number, reason):
         as_recipient(number, WORLD)
 
 
+@pytest.mark.parametrize("text", ["+44 (0) 7700 900123", "+44[ 0 ]7700900123", "0044(0)7700900123"])
+def test_a_zero_in_brackets_is_not_guessed(text, without_plans):
+    """A trunk zero may or may not be dialled, so a number that shows one is refused."""
+    with pytest.raises(ValueError, match="a zero in brackets"):
+        as_recipient(text, ("+44",))
+
+
 def test_fictional_numbers_pass():
     """Numbers kept for fiction, which are assigned to nobody, pass: they are possible."""
     assert as_recipient("+15550100001", US) == "+15550100001"

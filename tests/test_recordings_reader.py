@@ -18,7 +18,7 @@ from datetime import datetime, timezone
 import pytest
 
 from posthog_twilio.errors import InvalidEvent
-from posthog_twilio.events import Event, parse_events
+from posthog_twilio.events import Event, parse_events, read_lines
 from posthog_twilio.recordings import Fault, read, recorded_events
 
 NOON = datetime(2024, 5, 1, 12, tzinfo=timezone.utc)
@@ -115,6 +115,17 @@ def test_a_broken_first_line_spoils_no_other(record, first):
     path = record(f"\n{first}\n{LINE}\n{LINE}")
 
     assert places(path) == [2, "order placed", "order placed"]
+
+
+@pytest.mark.parametrize("start", [["{broken\n"], [LINE, '{"event":\n']])
+def test_a_broken_line_does_not_make_the_reader_run_ahead(start):
+    """Only a first line that may begin a document is a reason to read on at once."""
+    lines = iter([*start, LINE, LINE])
+
+    items = read_lines(lines)
+
+    assert [type(next(items)[1]) for _ in start][-1] is InvalidEvent
+    assert [*lines] == [LINE, LINE]
 
 
 def test_a_fault_in_a_batch_names_the_item(record):

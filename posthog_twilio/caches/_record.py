@@ -82,10 +82,9 @@ def release(record: Record, claim: Claim, now: float) -> Record:
     """Free the key; what was asked or lapsed before stays known."""
     if record.state != "pending" or not record.held_by(claim, now):
         return record
-    asks = max(0, record.asks - 1)
-    if asks or now < record.lapsed_until:
-        return Record("", "free", asks, 0, record.kept_until, record.lapsed_until)
-    return NOTHING
+    if record.asks <= 1:  # where a claim has lapsed, its ask is still in the count
+        return NOTHING
+    return Record("", "free", record.asks - 1, 0, record.kept_until, record.lapsed_until)
 
 
 class RecordCache:
@@ -95,7 +94,7 @@ class RecordCache:
         self._timer = timer
         self._lock = Lock()
 
-    def _read(self, key: str) -> Record:
+    def _read(self, key: str, now: float) -> Record:
         raise NotImplementedError
 
     def _write(self, key: str, record: Record, now: float) -> None:
@@ -106,7 +105,7 @@ class RecordCache:
         seconds = as_seconds(seconds)
         with self._lock:
             now = self._timer()
-            record, answer = claim(self._read(key), key, seconds, now)
+            record, answer = claim(self._read(key, now), key, seconds, now)
             self._write(key, record, now)
         return answer
 
@@ -122,7 +121,7 @@ class RecordCache:
     def _change(self, key: str, change: Callable[[Record, float], Record]) -> None:
         with self._lock:
             now = self._timer()
-            before = self._read(key)
+            before = self._read(key, now)
             after = change(before, now)
             if after is not before:
                 self._write(key, after, now)

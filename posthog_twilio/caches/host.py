@@ -65,7 +65,7 @@ class HostCache(RecordCache):
         super().__init__(timer)
         self._host = as_host(cache, timer)
 
-    def _read(self, key: str) -> Record:
+    def _read(self, key: str, now: float) -> Record:  # noqa: ARG002
         text = self._host.get(key, None)
         if text is None or text is False:
             return NOTHING

@@ -35,12 +35,18 @@ class MemoryCache(RecordCache):
         timer: Callable[[], float] = lambda: time.monotonic(),
     ) -> None:
         super().__init__(timer)
+        self._now = 0.0
+        # One look at the clock a call: nothing ends between two steps of cachetools.
         self._records: TLRUCache[str, Record] = TLRUCache(
-            math.inf, ttu=lambda _key, record, _now: record.expires, timer=timer
+            math.inf, ttu=lambda _key, record, _now: record.expires, timer=lambda: self._now
         )
 
-    def _read(self, key: str) -> Record:
+    def _read(self, key: str, now: float) -> Record:
+        self._now = now
         return self._records.get(key, NOTHING)
 
-    def _write(self, key: str, record: Record, now: float) -> None:  # noqa: ARG002
-        self._records[key] = record
+    def _write(self, key: str, record: Record, now: float) -> None:
+        if now < record.expires:
+            self._records[key] = record
+        else:
+            self._records.pop(key, None)

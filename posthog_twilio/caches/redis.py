@@ -83,7 +83,7 @@ RELEASE = (
     + """
 if held and state == 'pending' then
     state, asks, busy_until = 'free', math.max(0, asks - 1), 0
-    if asks == 0 and now >= lapsed_until then
+    if asks == 0 then -- then nothing has lapsed either: it would be in the count
         redis.call('DEL', key)
     else
         write('token', '')

@@ -72,7 +72,7 @@ UPDATE posthog_twilio_claims SET
     state = 'free',
     asks = max(0, asks - 1),
     busy_until = 0,
-    kept_until = iif(asks > 1 OR :now < lapsed_until, kept_until, 0)
+    kept_until = iif(asks > 1, kept_until, 0)  -- a lapsed claim is still in the count
 WHERE {HELD} AND state = 'pending'
 """  # noqa: S608 - constants only
 

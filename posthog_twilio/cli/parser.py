@@ -118,7 +118,7 @@ class _Version(argparse.Action):
 
 
 def _add_command(
-    commands: argparse._SubParsersAction[argparse.ArgumentParser],
+    commands: argparse._SubParsersAction[Parser],
     name: str,
     help_: str,
     description: str,
@@ -136,7 +136,7 @@ def _add_command(
     return command
 
 
-def _add_replay(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def _add_replay(commands: argparse._SubParsersAction[Parser]) -> None:
     command = _add_command(
         commands, "replay", "show what would have been sent", REPLAY, REPLAY_EXAMPLES
     )
@@ -172,16 +172,14 @@ def _add_replay(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     command.set_defaults(command=_replay)
 
 
-def _add_check(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def _add_check(commands: argparse._SubParsersAction[Parser]) -> None:
     command = _add_command(commands, "check", "check a config", CHECK, CHECK_EXAMPLES)
     command.add_argument("--offline", action="store_true", help="do not ask Twilio")
     command.set_defaults(command=_check)
 
 
-def _add_run(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    command = _add_command(
-        commands, "run", "send, for events on standard input", RUN, RUN_EXAMPLES
-    )
+def _add_run(commands: argparse._SubParsersAction[Parser]) -> None:
+    command = _add_command(commands, "run", "send, for events on standard input", RUN, RUN_EXAMPLES)
     command.add_argument(
         "--cache",
         metavar="WHERE",

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from posthog_twilio.actions import Action
     from posthog_twilio.config import Config
 
-COMPARED = ("events", "matched", "outcomes", "segments", "messages", "timeout", "timeouts")
+COMPARED = ("events", "matched", "outcomes", "segments", "messages", "timeouts")
 PLOTS = (".png", ".svg")
 
 
@@ -168,7 +168,7 @@ def read_expected(path: str) -> dict[str, Any]:
         raise UsageError(f"{path}: {error.strerror or error}") from None
     except (ValueError, RecursionError):
         expected = None
-    if not (isinstance(expected, dict) and {"events", "matched"} <= expected.keys()):
+    if not (isinstance(expected, dict) and expected.keys() & COMPARED):
         got = "something else" if expected is None else shown(expected)
         raise UsageError(f"{path}: expected the output of replay --format json, got {got}")
     return expected
@@ -176,31 +176,22 @@ def read_expected(path: str) -> dict[str, Any]:
 
 def compare(expected: dict[str, Any], found: dict[str, Any], path: str) -> bool:
     """Print how *found* differs from what was *expected*, as a unified diff."""
-    before, after = (
-        json.dumps({k: part[k] for k in COMPARED if k in part}, indent=2, sort_keys=True)
-        for part in (_comparable(expected), _comparable(found))
-    )
+    before, after = _comparable(expected, expected), _comparable(found, expected)
     if before == after:
         terminal.say(f"as expected: {path}")
         return True
-    terminal.say(
-        *difflib.unified_diff(
-            before.splitlines(), after.splitlines(), path, "this replay", lineterm=""
-        )
-    )
+    terminal.say(*difflib.unified_diff(before, after, path, "this replay", lineterm=""))
     return False
 
 
-def _comparable(found: dict[str, Any]) -> dict[str, Any]:
-    """Leave out what depends on the price given, not on the outcome."""
-    timeouts = found.get("timeouts")
-    if not isinstance(timeouts, list):
-        return found
-    each = [
-        {k: v for k, v in part.items() if k in COMPARED} if isinstance(part, dict) else part
-        for part in timeouts
-    ]
-    return {**found, "timeouts": each}
+def _comparable(found: dict[str, Any], expected: dict[str, Any]) -> list[str]:
+    """Return the outcome as lines of JSON, without what follows from it or from the price."""
+    kept = {key: found[key] for key in COMPARED if key in found and key in expected}
+    if isinstance(timeouts := kept.get("timeouts"), list):
+        kept["timeouts"] = [
+            {key: part[key] for key in ("timeout", *COMPARED) if key in part} for part in timeouts
+        ]
+    return json.dumps(kept, indent=2, sort_keys=True).splitlines()
 
 
 def check_plot(path: str) -> None:
@@ -216,9 +207,7 @@ def check_plot(path: str) -> None:
     try:
         import matplotlib  # noqa: F401
     except ImportError:
-        raise UsageError(
-            "--plot needs matplotlib: pip install 'posthog-twilio[plot]'"
-        ) from None
+        raise UsageError("--plot needs matplotlib: pip install 'posthog-twilio[plot]'") from None
 
 
 def draw(findings: Findings, path: str) -> None:

@@ -1,0 +1,1 @@
+"""Adapters for hosts with traps of their own; any other host calls the hooks itself."""
