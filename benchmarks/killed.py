@@ -84,7 +84,7 @@ def experiment(case: Case, lease: float = LEASE) -> Count:
         environment = {
             "REDIS_URL": redis_url,
             "POSTHOG_TWILIO_CONFIG": str(folder / "config.json"),
-            "KILLED_FOLDER": str(folder),
+            "TRAP_FOLDER": str(folder),
         }
         worker = stack.enter_context(celery_worker(folder, environment))
         send_events(folder, environment)

@@ -22,7 +22,7 @@ FIRST, LAST = 20, 5
 """Messages shown at the beginning and the end of a long list."""
 _REASONS_SHOWN = 8
 _WHY = {
-    Status.COOLING_DOWN: "held back by the timeout of {timeout}; the next message counts them",
+    Status.COOLING_DOWN: "the timeout of {timeout} ran; the next message counts them",
     Status.DUPLICATE: "the same event was there before",
 }
 CSV_COLUMNS = ("timeout", "time", "trigger", "recipient", "body", "segments", "held_back")
@@ -158,10 +158,10 @@ def totals(findings: Findings, report: Report) -> str:
     """Sum a replay up in one line."""
     reading = findings.reading
     cost = findings.cost(report.segments)
-    price = "" if cost is None else f", about {cost:.2f} at {findings.price} each"
+    price = "" if cost is None else f", cost about {cost:.2f}"
     return (
-        f"Total: {_many(reading.events, 'event')}, {reading.matched:,} matched; "
-        f"{_many(len(report.texts), 'message')} in {_many(report.segments, 'segment')}{price}."
+        f"Total: {_many(reading.events, 'event')}, {reading.matched:,} matched, "
+        f"{_many(len(report.texts), 'message')}, {_many(report.segments, 'segment')}{price}."
     )
 
 

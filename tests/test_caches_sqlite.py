@@ -209,6 +209,15 @@ def test_waits_for_another_writer(path: Path, monkeypatch: pytest.MonkeyPatch) -
         assert cache.claim("key", 60).granted
 
 
+def test_other_faults_are_let_through_at_once(path: Path) -> None:
+    """Only a lock is waited for; any other fault of SQLite is the caller's to know."""
+    with SQLiteCache(path) as cache:
+        cache._connection.execute("DROP TABLE posthog_twilio_claims")
+
+        with pytest.raises(sqlite3.OperationalError, match="no such table"):
+            cache.claim("key", 60)
+
+
 def test_threads_do_not_queue_for_ever(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A thread behind others that wait gives up in time as well."""
     monkeypatch.setattr(module, "PATIENCE", 0.05)

@@ -610,7 +610,7 @@ def test_an_error_shows_no_data():
 
 def test_a_small_body_cannot_fill_the_memory(monkeypatch):
     """What a gzipped body may hold is bounded."""
-    monkeypatch.setattr(events, "_MAX_UNZIPPED", 10)
+    monkeypatch.setattr("posthog_twilio.bodies._MAX_UNZIPPED", 10)
 
     with pytest.raises(InvalidEvent, match="at most 10 bytes"):
         parse_events(GZIPPED)

@@ -12,7 +12,7 @@ from posthog_twilio.actions.step import Step, compile_step
 from posthog_twilio.actions.undecidable import Undecidable, kind
 from posthog_twilio.actions.view import EventView
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("posthog_twilio")
 
 
 @frozen(kw_only=True, eq=False)

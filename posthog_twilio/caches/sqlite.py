@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sqlite3
 import time
@@ -15,7 +16,10 @@ from posthog_twilio.caches._protocol import DAY, Claim, as_seconds, new_token
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-PATIENCE = 5.0  # seconds to wait for another writer; far below any lease
+PATIENCE = 5.0  # seconds to wait for other writers; far below any lease
+# SQLite sleeps ever longer between its looks, up to 0.1 s, and a process that writes without
+# a pause can starve it.  So it looks only this long, and is asked again.
+LOOK = 0.005
 PURGE_EVERY = 100  # claims
 PURGE_AT_MOST = 1000  # records
 
@@ -179,11 +183,23 @@ class SQLiteCache:
                 raise sqlite3.ProgrammingError(f"{self._path} was closed")
             if self._connection is None:  # after a fork
                 self._connection = connect(self._path)
-            parameters["now"] = self._timer()
-            # A statement with RETURNING is not over before its last row is fetched.
-            return self._connection.execute(statement, parameters).fetchall()
+            return self._execute(self._connection, statement, parameters)
         finally:
             self._lock.release()
+
+    def _execute(
+        self, connection: sqlite3.Connection, statement: str, parameters: dict[str, Any]
+    ) -> list[Any]:
+        looks = math.ceil(PATIENCE / LOOK)
+        while True:
+            parameters["now"] = self._timer()
+            try:
+                # A statement with RETURNING is not over before its last row is fetched.
+                return connection.execute(statement, parameters).fetchall()
+            except sqlite3.OperationalError as error:
+                looks -= 1
+                if looks == 0 or "locked" not in str(error):
+                    raise
 
     def _disconnect(self) -> None:
         if self._connection is not None:
@@ -200,6 +216,7 @@ def connect(path: str) -> sqlite3.Connection:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
         connection.executescript(SCHEMA)
+        connection.execute(f"PRAGMA busy_timeout = {LOOK * 1000:.0f}")
     except BaseException:
         connection.close()
         raise
