@@ -190,7 +190,7 @@ def celery_worker(
     folder: Path, environment: Mapping[str, str]
 ) -> AbstractContextManager[subprocess.Popen[bytes]]:
     """Run the worker with two processes."""
-    program = f"{sys.executable} -m celery -A benchmarks.killed_worker worker -P prefork -c 2"
+    program = f"{sys.executable} -m celery -A killed_worker worker -P prefork -c 2"
     options = "--without-gossip --without-mingle --loglevel info"
     return process([*program.split(), *options.split()], folder / "worker.log", environment)
 
@@ -207,7 +207,7 @@ def process(
             stdout=output,
             stderr=subprocess.STDOUT,
             env=extended(environment or {}),
-            cwd=ROOT,
+            cwd=log.parent,
             start_new_session=True,
         )
     try:
@@ -217,8 +217,9 @@ def process(
 
 
 def extended(environment: Mapping[str, str]) -> dict[str, str]:
-    """Add to our own environment; subprocesses find this checkout and write UTF-8."""
-    return {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUTF8": "1", **environment}
+    """Add to our own environment; subprocesses find these scripts and write UTF-8."""
+    scripts = os.pathsep.join(str(ROOT / folder) for folder in ("benchmarks", "examples"))
+    return {**os.environ, "PYTHONPATH": scripts, "PYTHONUTF8": "1", **environment}
 
 
 def kill_group(leader: subprocess.Popen[bytes]) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from benchmarks.trap import PLAN
-from examples.celery_worker import app
+from celery_worker import app
+from trap import PLAN
 
 app.conf.broker_transport_options = {
     "visibility_timeout": PLAN["lease"] + 1,

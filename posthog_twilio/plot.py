@@ -107,8 +107,7 @@ def _label_times(panel: Any, reports: Sequence[Report]) -> None:
         return
     first, last = min(times), max(times)
     margin = (last - first) * 0.02 or timedelta(minutes=30)
-    if first.year > 1:
-        panel.set_xlim(first - margin, last + margin)
+    panel.set_xlim(first - margin if first.year > 1 else first, last + margin)
     panel.xaxis.set_major_locator(locator := locators())
     panel.xaxis.set_major_formatter(formatters(locator, formats=[*_TIME_FORMATS]))
     panel.tick_params(axis="x", labelsize=9, labelcolor=INK)

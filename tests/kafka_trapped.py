@@ -1,11 +1,11 @@
-"""examples/kafka_consumer.py in a process of its own, trapped, telling which partitions it has."""
+"""examples/kafka_consumer.py in a process of its own: trapped, and telling what it is assigned."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from benchmarks.trap import FOLDER
-from examples import kafka_consumer
+import kafka_consumer
+from trap import FOLDER
 
 
 class TellingConsumer(kafka_consumer.Consumer):
@@ -13,9 +13,9 @@ class TellingConsumer(kafka_consumer.Consumer):
         super().subscribe(topics, on_assign=tell, **callbacks)
 
 
-def tell(_: Any, partitions: list[kafka_consumer.TopicPartition]) -> None:
+def tell(_: Any, places: list[kafka_consumer.TopicPartition]) -> None:
     note = FOLDER / "note"
-    note.write_text(" ".join(str(place.partition) for place in partitions))
+    note.write_text(" ".join(str(place.partition) for place in places))
     note.rename(FOLDER / "assigned")
 
 

@@ -323,6 +323,20 @@ def test_forks(path: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
+def test_stands_still_while_the_process_forks(path: Path) -> None:
+    """Around a fork nobody has a connection or a lock; afterwards all goes on, closed or not."""
+    with SQLiteCache(path) as cache, SQLiteCache(path) as closed:
+        closed.close()
+        cache.claim("key", 60)
+        module.before_fork()
+        during = (cache._connection, cache._lock.locked(), closed._lock.locked())
+        module.after_fork()
+
+        assert during == (None, True, True)
+        assert cache.claim("key", 60).state == "pending"
+        assert not closed._lock.locked()
+
+
 @pytest.mark.usefixtures("eager_threads")
 def test_threads_share_one_cache(path: Path) -> None:
     """Threads that commit and release at once do not disturb each other."""

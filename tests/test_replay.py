@@ -337,9 +337,7 @@ class TestReport:
         path = record(event(0), event(10), event(None))
 
         assert run(path).marks == {}
-        assert run(path, keep_marks=True).marks == {
-            "signup": [NOON + timedelta(seconds=10)] * 2
-        }
+        assert run(path, keep_marks=True).marks == {"signup": [NOON + timedelta(seconds=10)] * 2}
 
     def test_an_answer_that_asks_for_redelivery_is_an_outcome(self, record, monkeypatch):
         """Should anything ever ask for a retry, the replay counts it and goes on."""

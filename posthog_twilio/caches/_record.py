@@ -7,6 +7,7 @@ arithmetic where their data is.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from threading import Lock
 from typing import TYPE_CHECKING, Literal
 
@@ -87,18 +88,18 @@ def release(record: Record, claim: Claim, now: float) -> Record:
     return Record("", "free", record.asks - 1, 0, record.kept_until, record.lapsed_until)
 
 
-class RecordCache:
+class RecordCache(ABC):
     """The verbs for a store that reads and writes: one thread at a time."""
 
     def __init__(self, timer: Callable[[], float]) -> None:
         self._timer = timer
         self._lock = Lock()
 
-    def _read(self, key: str, now: float) -> Record:
-        raise NotImplementedError
+    @abstractmethod
+    def _read(self, key: str, now: float) -> Record: ...
 
-    def _write(self, key: str, record: Record, now: float) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def _write(self, key: str, record: Record, now: float) -> None: ...
 
     def claim(self, key: str, seconds: float) -> Claim:
         """See :meth:`Cache.claim`."""

@@ -6,6 +6,7 @@ import argparse
 from decimal import Decimal, InvalidOperation
 from typing import NoReturn
 
+from posthog_twilio.cli.terminal import say
 from posthog_twilio.config import as_seconds
 
 ABOUT = """\
@@ -114,7 +115,8 @@ class _Version(argparse.Action):
     def __call__(self, parser: argparse.ArgumentParser, *_: object, **__: object) -> None:
         from importlib.metadata import version
 
-        parser.exit(0, f"posthog-twilio {version('posthog-twilio')}\n")
+        say(f"posthog-twilio {version('posthog-twilio')}")
+        parser.exit()
 
 
 def _add_command(

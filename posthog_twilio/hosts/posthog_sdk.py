@@ -13,12 +13,17 @@ never raises, and never sends in the caller's thread.
 The SDK sees this process's events before PostHog does: no person properties
 but those the event sets, no elements.  Nobody delivers such an event again, so
 what cannot be sent is tried a few times and then logged as lost.
+
+Where several processes capture (a web server's workers, say), give the plugin a
+cache that they share: ``setup_plugin(config, cache=SQLiteCache(path))``.
 """
 
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from posthog_twilio.errors import RetryError
@@ -35,58 +40,100 @@ class BeforeSend:
     """
     A ``before_send`` hook; :func:`before_send` makes it.
 
-    Attributes:
-        overflowed: events not taken since too many waited.
-        lost: events taken that could not be sent in the end.
-
+    An event that is captured while this hook works in the same thread, as a log
+    handler may do, passes untouched: a text that fails must not cause texts
+    about itself.
     """
 
     def __init__(self, meta: Meta, *, limit: int, threads: int, drain: float) -> None:
-        self.overflowed = 0
-        self.lost = 0
         self._meta = meta
-        self._background = Background(self._deliver, limit=limit, threads=threads, drain=drain)
+        self._inside = _Inside()
+        self._background = Background(
+            self._deliver, self._leave, limit=limit, threads=threads, drain=drain
+        )
 
     def __call__(self, message: Any) -> Any:
         """Hand a matching event to a thread; return *message* itself, whatever happens."""
+        inside = self._inside
+        if inside.on:
+            return message
+        inside.on = True
         try:
             if self._meta.matches(message):
                 self._take(message)
         except Exception:
-            log.exception("before_send failed; the event itself goes on")
+            with suppress(Exception):  # a logger's filter may raise
+                log.exception("before_send failed; the event itself goes on")
+        finally:
+            inside.on = False
         return message
+
+    @property
+    def overflowed(self) -> int:
+        """The events not taken, in this process, since too many waited or it was closed."""
+        return self._background.refused
+
+    @property
+    def lost(self) -> int:
+        """The events taken, in this process, that could not be sent in the end."""
+        return self._background.lost
 
     def flush(self, seconds: float = 10.0) -> bool:
         """Wait until all taken events are done, at most *seconds*; tell whether they are."""
         return self._background.flush(seconds)
 
     def close(self) -> int:
-        """Finish what was taken; return how many events are left.  Runs at exit by itself."""
+        """
+        Take no more, finish what was taken, and drop what does not end in *drain* seconds.
+
+        It runs by itself at a normal exit, and is safe to call twice.
+
+        Returns:
+            how many events are left, those included that are just being sent.
+
+        """
         return self._background.close()
 
     def _take(self, message: Mapping[str, Any]) -> None:
-        # The SDK goes on to work on the message and its properties.
-        properties = message.get("properties")
-        copy = {**message, "properties": dict(properties) if properties else {}}
-        if not self._background.put(copy):
-            self.overflowed += 1
-            log.error("too many events wait to be texted; not taken: %d", self.overflowed)
+        # The application may go on to change what its properties hold.
+        refused = self._background.put(_copy(message))
+        if refused and refused & (refused - 1) == 0:  # 1, 2, 4, 8: never a flood
+            why = "it was closed" if self._background.closed else "too many wait"
+            log.error("an event is not texted, since %s; %d so far", why, refused)
 
-    def _deliver(self, event: Mapping[str, Any]) -> None:
-        for pause in (*RETRIES, None):
-            try:
-                on_event(event, self._meta)
-            except RetryError as error:
-                if pause is None or self._background.closing.wait(pause):
-                    self.lost += 1
-                    log.error("gave up on event %s: %s", event.get("uuid"), error)
-                    return
-            except Exception:
-                self.lost += 1
-                log.exception("could not handle event %s", event.get("uuid"))
-                return
-            else:
-                return
+    def _deliver(self, event: Mapping[str, Any], tries: int) -> float | None:
+        """Send, and return the seconds after which to try again, if at all."""
+        self._inside.on = True
+        try:
+            on_event(event, self._meta)
+        except RetryError as error:
+            if tries < len(RETRIES):
+                return RETRIES[tries]
+            self._background.lose()
+            log.error("gave up on event %s: %s", event.get("uuid"), error)
+        except Exception:
+            self._background.lose()
+            log.exception("could not handle event %s", event.get("uuid"))
+        return None
+
+    def _leave(self, event: Mapping[str, Any]) -> None:
+        self._background.lose()
+        log.error("no time left for event %s", event.get("uuid"))
+
+
+class _Inside(threading.local):
+    """Whether this thread is in the hook, or works for it."""
+
+    on = False
+
+
+def _copy(value: Any) -> Any:
+    """Copy what can change in an event; leaves, of any type, stay as they are."""
+    if isinstance(value, dict):
+        return {key: _copy(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_copy(item) for item in value]
+    return value
 
 
 def before_send(
