@@ -105,20 +105,24 @@ def experiment(case: Case, lease: float = LEASE) -> Count:
 
 def write_plan(folder: Path, case: Case, lease: float, twilio_url: str) -> None:
     """Write what the worker reads: its config, the events, and the trap."""
-    config = {
+    (folder / "config.json").write_text(json.dumps(config(twilio_url, case.in_doubt)))
+    (folder / "events.jsonl").write_text("".join(f"{json.dumps(event(n))}\n" for n in NUMBERS))
+    (folder / "plan.json").write_text(json.dumps({"lease": lease, "when": case.when, "prey": PREY}))
+    (folder / "trap").touch()
+
+
+def config(twilio_url: str, in_doubt: str) -> dict[str, object]:
+    """Make plugin parameters that text whomever an event is about."""
+    return {
         "accountSID": "AC" + "0" * 32,
         "authToken": "0" * 32,
         "senderPhoneNumber": "+15550109999",
         "triggeringEventsAndNumber": "order shipped:{person.properties.phone}",
         "allowedCountryCodes": "+1",
         "timeout": 3600,
-        "whenInDoubt": case.in_doubt,
+        "whenInDoubt": in_doubt,
         "apiBaseURL": twilio_url,
     }
-    (folder / "config.json").write_text(json.dumps(config))
-    (folder / "events.jsonl").write_text("".join(f"{json.dumps(event(n))}\n" for n in NUMBERS))
-    (folder / "plan.json").write_text(json.dumps({"lease": lease, "when": case.when, "prey": PREY}))
-    (folder / "trap").touch()
 
 
 def event(number: str) -> dict[str, object]:

@@ -1,8 +1,8 @@
 """
 A trap for a process that sends, in which it can be killed at a chosen moment.
 
-Imported before anything is sent, it shortens the lease.  While the file ``trap`` is there, a message
-to one of the ``prey`` stops: just before its request leaves, or when Twilio's answer is
+Imported before anything is sent, it shortens the lease.  While the file ``trap`` is there, a
+message to one of the ``prey`` stops: just before its request leaves, or when Twilio's answer is
 there and nobody has read it.  The process leaves its ID in a file, and waits to be killed.
 """
 

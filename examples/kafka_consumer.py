@@ -33,7 +33,7 @@ REDIS_URL = os.environ.get("REDIS_URL", "redis://127.0.0.1:6379/0")
 SETTINGS = {
     "group.id": "posthog-twilio",
     "auto.offset.reset": "earliest",  # "latest" would skip what came before the first commit
-    "enable.auto.offset.store": False,  # librdkafka commits what is stored, every 5 s and at the end
+    "enable.auto.offset.store": False,  # we store; librdkafka commits that every 5 s and at the end
 }
 log = logging.getLogger("kafka_consumer")
 
@@ -55,7 +55,8 @@ def consume(consumer: Consumer, meta: Meta, stopping: threading.Event) -> None:
             place = TopicPartition(TOPIC, message.partition(), message.offset() + 1)
             if is_settled(message, meta):
                 consumer.store_offsets(offsets=[place])
-                consumer.resume([place])
+                if tries:
+                    consumer.resume([place])
             else:  # only this partition waits: polling goes on, so the group knows us alive
                 consumer.pause([place])
                 due = time.monotonic() + 2 ** min(tries, 6)

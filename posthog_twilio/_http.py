@@ -86,6 +86,11 @@ class PooledHttpClient:
             requests.RequestException: when no status came.
 
         """
+        from urllib3 import Timeout
+
+        seconds = timeout or READ
+        # The total counts where a name has several addresses that do not answer.
+        limits = Timeout(total=CONNECT + seconds, connect=CONNECT, read=seconds)
         session = self._take()
         try:
             with session.request(
@@ -95,7 +100,7 @@ class PooledHttpClient:
                 data=data,
                 headers={**(headers or {}), "Accept-Encoding": "identity"},
                 auth=auth,
-                timeout=(CONNECT, timeout or READ),
+                timeout=limits,  # type: ignore[arg-type]
                 allow_redirects=allow_redirects,
                 stream=True,
             ) as response:
@@ -134,9 +139,10 @@ class PooledHttpClient:
         from urllib3.exceptions import HTTPError
 
         _limit_reads(raw, BODY)
+        read1 = getattr(raw, "read1", None) or raw._fp.read1  # noqa: SLF001 - urllib3 before 2.1
         until, chunks, size = self._timer() + BODY, [], 0
         try:
-            while chunk := raw.read1(1 << 16):
+            while chunk := read1(1 << 16):
                 chunks.append(chunk)
                 size += len(chunk)
                 if size > _BODY_BYTES or self._timer() > until:

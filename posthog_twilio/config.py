@@ -219,12 +219,13 @@ def as_base_url(value: Any) -> str:
     text = _text(value, "an https URL")
     try:
         url = urlsplit(text)
-        plain = url.scheme == "http" and url.hostname in _LOOPBACK and url.port != 0
+        plain = url.scheme == "http" and url.hostname in _LOOPBACK
+        port = url.port
     except ValueError:
         raise ValueError(f"{expected}, got {shown(text)}") from None
     if url.username is not None or url.query or url.fragment or re.search(r"[\s\\]", text):
         raise ValueError(f"{expected}, with no user, query or fragment")
-    if not (url.hostname and (url.scheme == "https" or plain)):
+    if not (url.hostname and port != 0 and (url.scheme == "https" or plain)):
         raise ValueError(f"{expected}, got {shown(text)}")
     return text.rstrip("/")
 

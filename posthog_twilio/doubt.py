@@ -16,7 +16,8 @@ before it came.  ``whenInDoubt`` chooses what happens then:
     Send again, once, at once.  Never lost, maybe twice.
 
 Where there is no time left to send again safely, the claims are left to lapse
-and the event is asked for once more; its next delivery comes in here.
+and the event is asked for once more; its next delivery comes in here.  An event
+without a uuid would not be known again, so its doubt is reported.
 """
 
 from __future__ import annotations
@@ -38,6 +39,9 @@ from posthog_twilio.transport import Answer, Message, Transport, Unreadable, Ver
 
 ASK_AGAIN = 2.0
 """Seconds until an empty message list is believed."""
+ASK_WITHIN = 30.0
+"""Seconds after the last start of a send in which a look at the list may start; even one
+that comes in slowly ends before the lease."""
 
 
 @frozen(eq=False)
@@ -50,6 +54,7 @@ class Errand:
         event: what it is about.
         claims: what is held for it.
         slot: its part of the daily limit.
+        turn: its event's claim; None where the event has no uuid.
         until: no send starts once the timer shows more.
 
     """
@@ -58,6 +63,7 @@ class Errand:
     event: Mapping[str, Any]
     claims: Claims
     slot: Claim | None
+    turn: Claim | None
     until: float
 
 
@@ -75,8 +81,9 @@ class Courier:
     ) -> None:
         self._when_in_doubt = config.when_in_doubt
         self._max_segments = config.max_segments
-        # Less than the time to the last message of the same cooldown.
-        self._skew = min(30.0, config.cooldown / 2)
+        # Less than the time to the last message of the same cooldown, and no less than
+        # what Twilio's whole seconds round away.
+        self._skew = max(1.0, min(30.0, config.cooldown / 2))
         self._transport = transport
         self._template = template
         self._limit = limit
@@ -94,16 +101,14 @@ class Courier:
             return told
         return self._send_again(errand, answer)
 
-    def resume(self, errand: Errand) -> Answer:
-        """Deal with a message whose worker died between its last claim and the answer."""
+    def fate(self, errand: Errand) -> Answer | None:
+        """Say what became of a message whose worker died; None where it is to be sent."""
         told = None
         if self._when_in_doubt == "report":
             told = Answer(Verdict.IN_DOUBT, reason="its worker died before Twilio's answer came")
         elif self._when_in_doubt == "ask":
             told = self._ask(errand, self._earliest(errand.event))
-        if told is None:
-            return self.send(errand)
-        if errand.slot:
+        if told and errand.slot:
             errand.claims.drop(errand.slot)  # the dead worker's slot lapses, and counts
         return told
 
@@ -116,11 +121,12 @@ class Courier:
                 return doubtful
             started = self._now()
             answer = self._transport.send(errand.message, errand.until)
-            if answer.verdict is not Verdict.IN_DOUBT:
+            if answer.verdict in (Verdict.ACCEPTED, Verdict.REFUSED):
                 return answer
-            if self._when_in_doubt == "ask" and (told := self._ask(errand, started)):
+            in_doubt = answer.verdict is Verdict.IN_DOUBT
+            if in_doubt and self._when_in_doubt == "ask" and (told := self._ask(errand, started)):
                 return told
-        return evolve(doubtful, verdict=Verdict.NOT_PROCESSED)
+        return evolve(doubtful, verdict=Verdict.NOT_PROCESSED) if errand.turn else doubtful
 
     def _with_another_slot(self, errand: Errand) -> Errand:
         """Count the doubtful message, and take a slot for the next."""
@@ -130,17 +136,19 @@ class Courier:
         return evolve(errand, slot=self._limit.take(errand.claims))
 
     def _ask(self, errand: Errand, since: float) -> Answer | None:
-        """Look a message up that was created after *since*; None when it is not there."""
+        """Look a message up that was created after *since*; None when it is not there (yet)."""
         after = datetime.fromtimestamp(since - self._skew, timezone.utc)
         same = partial(same_message, self._template, errand.event, self._max_segments)
         try:
-            sid = self._transport.find(errand.message, same, after)
-            if sid is None:
-                self._transport.pause(ASK_AGAIN)
-                sid = self._transport.find(errand.message, same, after)
+            for wait in (0.0, ASK_AGAIN):
+                if self._timer() + wait > errand.until + ASK_WITHIN:
+                    break
+                self._transport.pause(wait)
+                if sid := self._transport.find(errand.message, same, after):
+                    return Answer(Verdict.ACCEPTED, sid)
         except Unreadable as error:
             return Answer(Verdict.IN_DOUBT, reason=f"Twilio's message list is unreadable: {error}")
-        return Answer(Verdict.ACCEPTED, sid) if sid else None
+        return None
 
     def _earliest(self, event: Mapping[str, Any]) -> float:
         """Return the time before which no message about *event* can have gone out."""

@@ -46,11 +46,18 @@ class Grid:
 
     def lines(self, width: int) -> Iterator[str]:
         """Yield plain text in at most *width* columns, give or take what cannot be cut."""
+        return (line for _, line in self.kinds_and_lines(width))
+
+    def kinds_and_lines(self, width: int) -> Iterator[tuple[str, str]]:
+        """Yield each line with what it is: ``title``, ``rule``, ``heading`` or ``row``."""
         widths = self._widths(width)
-        yield self._line([column.title for column in self.columns], widths)
-        yield GAP.join("-" * width for width in widths)
+        yield "title", self._line([column.title for column in self.columns], widths)
+        yield "rule", GAP.join("-" * width for width in widths)
         for row in self.rows:
-            yield row if isinstance(row, str) else self._line(row, widths)
+            if isinstance(row, str):
+                yield "heading", row
+            else:
+                yield "row", self._line(row, widths)
 
     def _widths(self, width: int) -> list[int]:
         cells = [[column.title] for column in self.columns]
@@ -88,12 +95,9 @@ def cut(text: str, width: int) -> str:
     """Cut *text* to *width* columns, ending in an ellipsis where something is missing."""
     if columns_of(text) <= width:
         return text
-    kept, room = "", width - 1
-    for char in text:
-        room -= columns_of(char)
-        if room < 0:
-            break
-        kept += char
+    kept = text[:width]
+    while columns_of(kept) > width - 1:
+        kept = kept[:-1]
     return kept.rstrip() + "…"
 
 

@@ -7,13 +7,14 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from posthog_twilio.caches import Cache, MemoryCache
-from posthog_twilio.config import Config
+from posthog_twilio.config import Config, strip
 from posthog_twilio.message import Template, ucs2_cause
 
 if TYPE_CHECKING:
     from posthog_twilio.actions import Action
 
 DAY = 86_400
+_ABOUT_ALL = "actions: "  # how a warning begins that concerns the list, not the one action
 
 log = logging.getLogger("posthog_twilio")
 
@@ -26,7 +27,7 @@ def load_actions(settings: Any, given: Any, problems: list[str]) -> tuple[Action
     """
     stored = settings.get("actions") if isinstance(settings, Mapping) else None
     found: list[Action] = []
-    for source in (stored, given):
+    for source in map(strip, (stored, given)):
         if source is None or (isinstance(source, str | list | tuple) and not source):
             continue
         from posthog_twilio.actions import parse_actions
@@ -55,10 +56,12 @@ def tell(warnings: tuple[str, ...]) -> None:
 
 def _about_actions(config: Config, actions: tuple[Action, ...]) -> Iterator[str]:
     """Only actions that a trigger names matter; a page of the API may hold hundreds."""
+    told = (warning for action in actions for warning in action.warnings)
+    yield from (warning for warning in told if warning.startswith(_ABOUT_ALL))
     for name in config.triggers:
         named = [action for action in actions if action.name == name]
         for action in named:
-            yield from action.warnings
+            yield from (text for text in action.warnings if not text.startswith(_ABOUT_ALL))
         if named and all(action.event_names == frozenset() for action in named):
             yield (
                 f"triggeringEventsAndNumber: {name!r} is an action that can never fire here; "

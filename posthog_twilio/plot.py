@@ -9,7 +9,7 @@ from typing import Any
 
 from posthog_twilio.grid import cut, one_line
 from posthog_twilio.replay import Report
-from posthog_twilio.report import duration
+from posthog_twilio.report import duration, many
 
 # Okabe and Ito's colours, which colour-blind people tell apart (https://jfly.uni-koeln.de/color/);
 # marks differ in shape and size too.
@@ -79,18 +79,15 @@ def _draw(panel: Any, report: Report) -> None:
 
 
 def _title(report: Report) -> str:
-    count = len(report.texts)
-    return (
-        f"timeout {duration(timedelta(seconds=report.timeout))}: "
-        f"{count:,} message{'' if count == 1 else 's'}"
-    )
+    timeout = duration(timedelta(seconds=report.timeout))
+    return f"timeout {timeout}: {many(len(report.texts), 'message')}"
 
 
 def _lane_label(report: Report, name: str) -> str:
     tally = report.tallies[name]
     # A dollar sign would start a formula.
     shown = cut(one_line(name), 28).replace("$", r"\$")
-    return f"{shown}\n{tally.events:,} events, {tally.messages:,} sent"
+    return f"{shown}\n{many(tally.events, 'event')}, {tally.messages:,} sent"
 
 
 def _label_times(panel: Any, reports: Sequence[Report]) -> None:

@@ -144,22 +144,27 @@ class Meta:
             return report(status=Status.REFUSED, reason="messageTemplate gives no text for it")
         report = partial(report, body=body)
 
-        try:
-            slot = self._limit.take(claims) if self._limit else None
-        except Stop as stop:
-            claims.drop()
-            return report(status=stop.status, reason=str(stop))
-
+        slot, stop = self._take_slot(claims)
         turn = claims.take(of_event, REMEMBERED) if of_event else None
         if turn and not turn.granted:
             claims.drop()
             return report(**_SETTLED_OR_RUNNING[turn.state])
 
         message = Message(sender=self.config.sender, recipient=address, body=body)
-        errand = Errand(message, event, claims, slot, until)
+        errand = Errand(message, event, claims, slot, turn, until)
         died = turn is not None and turn.state == "lapsed"  # whoever had it before us
-        answer = self._courier.resume(errand) if died else self._courier.send(errand)
-        return _settle(claims, turn, slot, answer, report)
+        answer = self._courier.fate(errand) if died else None
+        if answer is None and stop:
+            claims.drop()
+            return report(status=stop.status, reason=str(stop))
+        return _settle(claims, turn, slot, answer or self._courier.send(errand), report)
+
+    def _take_slot(self, claims: Claims) -> tuple[Claim | None, Stop | None]:
+        """Take a slot of the day, or say why not: that stops new messages, not old news."""
+        try:
+            return (self._limit.take(claims) if self._limit else None), None
+        except Stop as stop:
+            return None, stop
 
     def _cooldown_key(self, event: Mapping[str, Any], trigger: Trigger, address: str) -> str:
         person = events.distinct_id(event) if self.config.scope == "person" else None

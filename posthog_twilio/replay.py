@@ -28,7 +28,7 @@ from posthog_twilio.recordings import Fault
 from posthog_twilio.transport import Answer, Message, Verdict
 
 LOOK_AHEAD = 1000
-"""Matching events that wait for an earlier one to turn up, before the next is taken."""
+"""Matching events, of all files together, that wait for an earlier one to turn up."""
 MOST_OPEN = 64
 """Recordings read side by side; more are read one after the other."""
 _MOST_REASONS = 1000
@@ -207,9 +207,9 @@ def replay(
 
     The events of all files are taken in the order of their timestamps.  A
     matching event without one keeps the place of its predecessor in the file.
-    Memory does not grow with recordings that are in order, give or take
-    :data:`LOOK_AHEAD` matching events; else all matching events are held at once,
-    and the files read twice.
+    Where a file is in order, give or take :data:`LOOK_AHEAD` matching events, memory grows
+    with the messages only; else all matching events are held at once, and the
+    files are read twice.
 
     Args:
         paths: recordings, in any form that :func:`recordings.read` knows.
@@ -263,8 +263,9 @@ class Source:
         """
         streams = self._streams()
         if len(streams) > MOST_OPEN:
-            return nearly_sorted(chain.from_iterable(streams))
-        return heapq.merge(*map(nearly_sorted, streams))
+            streams = [chain.from_iterable(streams)]
+        share = LOOK_AHEAD // len(streams)
+        return heapq.merge(*(nearly_sorted(stream, share) for stream in streams))
 
     def sorted(self) -> Iterator[_Placed]:
         """Yield matching events in order; all are read before the first is yielded."""
@@ -319,9 +320,9 @@ def time_of(event: Mapping[str, Any]) -> datetime | None:
     return moment if moment and moment.year < datetime.max.year else None
 
 
-def nearly_sorted(placed: Iterable[_Placed]) -> Iterator[_Placed]:
+def nearly_sorted(placed: Iterable[_Placed], look_ahead: int) -> Iterator[_Placed]:
     """
-    Put events in order that are at most :data:`LOOK_AHEAD` places away from it.
+    Put events in order that are at most *look_ahead* places away from it.
 
     Raises:
         OutOfOrder: one is further away.
@@ -332,7 +333,7 @@ def nearly_sorted(placed: Iterable[_Placed]) -> Iterator[_Placed]:
     for item in placed:
         if item[0] < last:
             raise OutOfOrder
-        if len(waiting) < LOOK_AHEAD:
+        if len(waiting) < look_ahead:
             heapq.heappush(waiting, item)
         else:
             first = heapq.heappushpop(waiting, item)

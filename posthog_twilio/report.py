@@ -160,8 +160,8 @@ def totals(findings: Findings, report: Report) -> str:
     cost = findings.cost(report.segments)
     price = "" if cost is None else f", cost about {cost:.2f}"
     return (
-        f"Total: {_many(reading.events, 'event')}, {reading.matched:,} matched, "
-        f"{_many(len(report.texts), 'message')}, {_many(report.segments, 'segment')}{price}."
+        f"Total: {many(reading.events, 'event')}, {reading.matched:,} matched, "
+        f"{many(len(report.texts), 'message')}, {many(report.segments, 'segment')}{price}."
     )
 
 
@@ -178,7 +178,7 @@ def _messages(report: Report, every: bool) -> Iterator[Grid | str]:
         first, last = report.texts[:FIRST], report.texts[-LAST:]
     rows = _by_day(first)
     if hidden:
-        rows += [f"... {_many(hidden, 'more message')}; --all shows them", *_by_day(last)]
+        rows += [f"... {many(hidden, 'more message')}; --all shows them", *_by_day(last)]
     yield Grid(
         (
             Column("Time"),
@@ -230,7 +230,7 @@ def _not_sent(report: Report) -> Iterator[str]:
     for (status, reason), count in why.most_common(_REASONS_SHOWN):
         yield f"  {count:,} {status.value.replace('_', ' ')}: {one_line(reason)}"
     if len(why) > _REASONS_SHOWN:
-        yield f"  and {_many(len(why) - _REASONS_SHOWN, 'more reason')}; --format json has all"
+        yield f"  and {many(len(why) - _REASONS_SHOWN, 'more reason')}; --format json has all"
 
 
 def _by_trigger(findings: Findings) -> Iterator[Grid | str]:
@@ -249,7 +249,7 @@ def _side_by_side(findings: Findings) -> Iterator[Grid | str]:
     """Compare timeouts: a block for each trigger, and one for all together."""
     reading = findings.reading
     yield (
-        f"{_many(reading.events, 'event')}, {reading.matched:,} matched; "
+        f"{many(reading.events, 'event')}, {reading.matched:,} matched; "
         "what each timeout would have sent (nothing was sent):"
     )
     yield ""
@@ -257,7 +257,7 @@ def _side_by_side(findings: Findings) -> Iterator[Grid | str]:
     rows: list[Sequence[str] | str] = []
     for name in findings.reports[0].tallies:
         tallies = [report.tallies[name] for report in findings.reports]
-        rows += [f"{one_line(name)} ({_many(tallies[0].events, 'event')})"]
+        rows += [f"{one_line(name)} ({many(tallies[0].events, 'event')})"]
         rows += [_compared(findings, r, t) for r, t in zip(findings.reports, tallies, strict=True)]
     rows += ["all triggers"]
     rows += [_compared(findings, report, together(report)) for report in findings.reports]
@@ -297,7 +297,10 @@ def _tally(tally: Tally) -> tuple[str, ...]:
 
 
 def _legend(reports: Sequence[Report]) -> Iterator[str]:
-    if any(tally.silence is not None for report in reports for tally in report.tallies.values()):
+    tallies = [tally for report in reports for tally in report.tallies.values()]
+    if any(tally.messages + tally.held_back > tally.events for tally in tallies):
+        yield "Messages and Held back: each recipient counts."
+    if any(tally.silence is not None for tally in tallies):
         yield "Longest silence: from a message to the next, while events were held back."
 
 
@@ -329,6 +332,6 @@ def duration(span: timedelta) -> str:
     return " ".join(parts) or "0 s"
 
 
-def _many(count: int, noun: str) -> str:
+def many(count: int, noun: str) -> str:
     """Write ``1 event``, ``2,000 events``."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"

@@ -15,7 +15,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from datetime import date, datetime
+from datetime import datetime
 from itertools import count
 from queue import Empty, SimpleQueue
 from typing import Any
@@ -82,7 +82,7 @@ class Totals:
             "retried": self.retried,
             "unreadable": self.invalid,
             "given up": self.undelivered,
-            "lines left over": self.unhandled,
+            "left over": self.unhandled,
         }
         outcomes += [f"{number:,} {name}" for name, number in rest.items() if number]
         events = f"{self.events:,} event{'' if self.events == 1 else 's'}"
@@ -110,7 +110,7 @@ class DeadLetters:
         self._file = None
         if path is not None:
             handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-            self._file = os.fdopen(handle, "a", encoding="utf-8")
+            self._file = os.fdopen(handle, "ab", buffering=0)  # on the disk, come what may
 
     def event(self, event: Mapping[str, Any], reason: str) -> None:
         """Keep an event."""
@@ -130,18 +130,11 @@ class DeadLetters:
         if self._file is None:
             return False
         try:
-            self._file.write(json.dumps(found, default=_as_json) + "\n")
-            self._file.flush()
+            self._file.write(json.dumps(found, default=datetime.isoformat).encode() + b"\n")
         except OSError as error:
             self._complain(f"the dead letter could not be written: {error.strerror or error}")
             return False
         return True
-
-
-def _as_json(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return dict(value)
-    return value.isoformat() if isinstance(value, datetime | date) else str(value)
 
 
 class Lines:

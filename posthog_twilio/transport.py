@@ -81,7 +81,7 @@ class Transport(Protocol):
         ...
 
     def find(self, message: Message, same: Callable[[str], bool], since: datetime) -> str | None:
-        """Return the SID of a message like this one created since then, or None."""
+        """Return the SID of a message like this one created after *since*, or None."""
         ...
 
     def pause(self, seconds: float) -> None:
@@ -138,19 +138,20 @@ class TwilioTransport:
         """
         if self._timer() > until:
             return Answer(Verdict.NOT_PROCESSED, reason="claiming left no time to send safely")
-        for back_off in (*BACK_OFF, None):
-            answer = self._attempt(message)
-            if answer.verdict is not Verdict.NOT_PROCESSED or back_off is None:
+        answer = self._attempt(message)
+        for back_off in BACK_OFF:
+            if answer.verdict is not Verdict.NOT_PROCESSED or answer.code in HOURS_AWAY:
                 break
             wait = max(back_off * random.uniform(1, 1.1), answer.wait or 0)  # noqa: S311
-            if answer.code in HOURS_AWAY or self._timer() + wait > until:
+            if self._timer() + wait > until:
                 break
             self.pause(wait)
+            answer = self._attempt(message)
         return answer
 
     def find(self, message: Message, same: Callable[[str], bool], since: datetime) -> str | None:
         """
-        Look for *message* among those sent to its recipient since *since*.
+        Look for *message* among those created for its recipient after *since*.
 
         Sender, body and time are compared here, since Twilio's list filters
         by neither body nor creation.  A hit proves that it was accepted; that
@@ -161,9 +162,9 @@ class TwilioTransport:
 
         """
         for found in self._newest(message.recipient):
-            recent = found.date_created is None or found.date_created >= since
+            recent = found.date_created is None or found.date_created > since
             sender = (found.from_, found.messaging_service_sid)
-            body = (found.body or "").removeprefix(_TRIAL)
+            body = str(found.body or "").removeprefix(_TRIAL)
             if recent and message.sender in sender and same(body):
                 return str(found.sid)
         return None
@@ -210,7 +211,7 @@ class TwilioTransport:
             )
         except Exception as error:  # noqa: BLE001 - whatever it is, only the request's fate counts
             return judge(call, error)
-        return Answer(Verdict.ACCEPTED, sent.sid)
+        return Answer(Verdict.ACCEPTED, _text(sent.sid))
 
     def _newest(self, recipient: str) -> Iterator[Any]:
         """Yield messages to *recipient*, newest first; one request, however many there are."""
@@ -225,7 +226,7 @@ class TwilioTransport:
         try:
             return ask(self._client(call))
         except Exception as error:
-            raise Unreadable(judge(call, error).reason) from error
+            raise Unreadable(judge(call, error).reason or _name(error)) from error
 
     def _client(self, call: _Call) -> Any:
         """Make a client for one call: 40 µs, and no response is shared between threads."""
@@ -256,9 +257,10 @@ class _Call:
         return self.response
 
     def _limit(self) -> float | None:
-        """Never wait for ever; a client's own shorter limit is its own affair."""
+        """Never wait for ever, nor past the lease; a client's own shorter limit is its affair."""
         theirs = getattr(self._http, "timeout", None)
-        shorter = theirs is not None and (isinstance(theirs, tuple) or theirs < self._seconds)
+        parts = theirs if isinstance(theirs, tuple) else (theirs,)
+        shorter = all(isinstance(part, int | float) and part <= self._seconds for part in parts)
         return None if shorter else self._seconds
 
 
@@ -314,7 +316,7 @@ def _reason(status: int, code: Any, said: Any) -> str:
 
 def _retry_after(response: Any) -> float | None:
     """Read ``Retry-After`` in seconds, whatever its case; a date counts as absent."""
-    headers = {str(k).lower(): v for k, v in dict(response.headers or {}).items()}
+    headers = {str(k).lower(): v for k, v in dict(getattr(response, "headers", None) or {}).items()}
     try:
         return max(0.0, float(headers["retry-after"]))
     except (KeyError, TypeError, ValueError):
@@ -330,10 +332,11 @@ def _never_left(error: BaseException) -> BaseException | None:
     """
     from ssl import SSLCertVerificationError
 
+    from requests.exceptions import InvalidSchema, InvalidURL  # a proxy's address, for one
     from urllib3.exceptions import ConnectTimeoutError, NewConnectionError, ProxyError
 
     before = (ConnectTimeoutError, NewConnectionError, ProxyError, SSLCertVerificationError)
-    proofs = (*before, UnicodeEncodeError, ConnectionRefusedError)
+    proofs = (*before, InvalidSchema, InvalidURL, UnicodeEncodeError, ConnectionRefusedError)
     return next((cause for cause in _causes(error) if isinstance(cause, proofs)), None)
 
 

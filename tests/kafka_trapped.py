@@ -14,6 +14,7 @@ class TellingConsumer(kafka_consumer.Consumer):
 
 
 def tell(_: Any, places: list[kafka_consumer.TopicPartition]) -> None:
+    """Leave the partitions in a file."""
     note = FOLDER / "note"
     note.write_text(" ".join(str(place.partition) for place in places))
     note.rename(FOLDER / "assigned")

@@ -9,6 +9,7 @@ import io
 import json
 import os
 import re
+import runpy
 import subprocess
 import sys
 from importlib.metadata import version
@@ -19,7 +20,6 @@ import pytest
 from posthog_twilio import cli
 from posthog_twilio.cli import main, parser, terminal
 from posthog_twilio.cli import replay as command
-from posthog_twilio.report import as_csv
 
 ONE = "+15550100001"
 ROOT = Path(__file__).parent.parent
@@ -54,6 +54,7 @@ def config(tmp_path):
 
 @pytest.fixture
 def recording(tmp_path):
+    """Write a recording of six sign-ups in a minute, and a page view."""
     path = tmp_path / "events.jsonl"
     path.write_text("".join(json.dumps(event) + "\n" for event in EVENTS))
     return str(path)
@@ -63,8 +64,8 @@ def options():
     """Yield every command with every option that it has."""
     whole = parser.make_parser()
     [commands] = [a for a in whole._actions if isinstance(a, argparse._SubParsersAction)]
-    for name, command in [("posthog-twilio", whole), *commands.choices.items()]:
-        for action in command._actions:
+    for name, one in [("posthog-twilio", whole), *commands.choices.items()]:
+        for action in one._actions:
             for option in action.option_strings:
                 yield name, option
 
@@ -129,6 +130,16 @@ class TestMain:
 
         assert done.returncode == 2
 
+    def test_the_module_ends_with_the_status(self, monkeypatch, capsys):
+        """Its status is the process's."""
+        monkeypatch.setattr(sys, "argv", ["posthog-twilio", "--version"])
+
+        with pytest.raises(SystemExit) as ended:
+            runpy.run_path(str(Path(cli.__file__).parent.parent / "__main__.py"), {}, "__main__")
+
+        assert ended.value.code == 0
+        assert version("posthog-twilio") in capsys.readouterr().out
+
     def test_importing_it_loads_nothing_heavy(self):
         """What only some commands need is imported by them."""
         heavy = ["rich", "matplotlib", "twilio", "sqlite3", "redis", "platformdirs", "pyarrow"]
@@ -152,6 +163,21 @@ class TestMain:
 
             assert process.stderr.read() == b""
             assert process.wait() == 0
+
+    def test_a_pipe_that_breaks_is_left_alone(self, config, recording, monkeypatch):
+        """What Python itself writes at the end goes nowhere."""
+
+        class Broken(io.StringIO):
+            def write(self, _):
+                raise BrokenPipeError
+
+        with monkeypatch.context() as patch:
+            patch.setattr(sys, "stdout", Broken())
+            status = main(["replay", recording, "--config", config()])
+            with sys.stdout as left:
+                assert left.name == os.devnull
+
+        assert status == 0
 
     def test_ctrl_c_is_no_traceback(self, monkeypatch):
         """An interrupted command ends with 130, as shells expect."""
@@ -364,6 +390,19 @@ class TestReplay:
         assert main(["replay", str(packed), "--config", config()]) == 0
         assert capsys.readouterr().out == plain
 
+    def test_the_shipped_recordings_can_be_replayed(self, capsys):
+        """What a newcomer runs first shows messages, one of an action, and refusals."""
+        pytest.importorskip("re2")
+        recordings = sorted(map(str, (ROOT / "recordings").glob("*.jsonl*")))
+
+        status = main(["replay", *recordings, "--config", str(ROOT / "examples" / "shop.json")])
+
+        out, err = capsys.readouterr()
+        assert (status, err) == (0, "")
+        assert "*Checkout clicked  +1555•••0004" in out
+        assert "refused: {person.properties.phone}" in out
+        assert max(map(len, out.splitlines())) <= 80
+
 
 class TestExpect:
     @pytest.fixture
@@ -484,7 +523,8 @@ class TestTerminal:
                 out, err = Terminal(), Terminal()
                 patch.setattr(sys, "stdout", out)
                 patch.setattr(sys, "stderr", err)
-                assert (terminal.width(), status := main(arguments)) == (120, status)
+                assert terminal.width() == 120
+                status = main(arguments)
             return status, out.getvalue(), err.getvalue()
 
         return run
@@ -541,20 +581,15 @@ class TestTerminal:
         assert "--------" in out
 
 
-def test_csv_and_json_hold_the_same_messages(config, recording):
+def test_csv_and_json_hold_the_same_messages(capsys, config, recording):
     """The columns of the CSV are keys of the JSON's messages."""
-    given = parser.make_parser().parse_args(["replay", recording, "--config", config()])
-    settings, actions = cli_settings(given)
-    findings = command.look_at(given, settings, actions)
+    found = {}
+    for form in ("json", "csv"):
+        main(["replay", recording, "--config", config(), "--format", form])
+        found[form] = capsys.readouterr().out
 
-    assert (
-        as_csv(findings).splitlines()[0].split(",")[1:]
-        == list(command.as_object(findings)["messages"][0])[:-1]
-    )
-
-
-def cli_settings(given):
-    from posthog_twilio.cli import settings
-
-    found = settings.without_credentials(settings.read_settings(given.config))
-    return settings.parse(given.config, found)
+    [message] = json.loads(found["json"])["messages"]
+    columns, values = (line.split(",")[1:] for line in found["csv"].splitlines())
+    assert dict(zip(columns, values, strict=True)) == {
+        key: str(value) for key, value in message.items() if key != "event"
+    }

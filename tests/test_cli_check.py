@@ -22,6 +22,7 @@ def _no_credentials(monkeypatch):
 
 @pytest.fixture(scope="module")
 def stand_in():
+    """Run a Twilio with one account, one number and one Messaging Service."""
     fake = FakeTwilio(account_sid=SID, auth_token=TOKEN, senders=[SENDER, SERVICE])
     with StandIn(fake) as server:
         yield server

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import sys
 
 import pytest
 
@@ -77,7 +78,7 @@ class TestTimeout:
     @pytest.mark.parametrize(
         "value",
         [
-            *("0", "-1", "", "31536001", "Infinity", "NaN", "abc", "60s", "1_000", "６０", "٦٠"),
+            *("0", "-1", "", "31536001", "Infinity", "NaN", "abc", "60s", "1_000", "６０", "٦٠"),  # noqa: RUF001
             *("1e3", "0x10", "0.5", "60.0", "+60", "060", "6 0", "99999999999999999999"),
             *(0, -1, 31_536_001, 60.0, float("nan"), float("inf"), True, False, None),
             *([], ["60"], {}, b"60"),
@@ -131,6 +132,14 @@ class TestTriggers:
 
         assert config.triggers == {"a:b": ("whatsapp:+15550100",)}
 
+    @pytest.mark.parametrize("address", ["rcs:brand_agent", "messenger:1234", "rcs:+15550100"])
+    def test_other_channels_belong_to_theirs(self, parse, address):
+        """So do messenger: and rcs:."""
+        sender = f"{address.partition(':')[0]}:us"
+        config = parse(triggeringEventsAndNumber=f"a:b:{address}", senderPhoneNumber=sender)
+
+        assert config.triggers == {"a:b": (address,)}
+
     @pytest.mark.parametrize("braces", ["{{{}}}", "{{{{ {} }}}}"], ids=["single", "liquid"])
     def test_a_recipient_can_come_from_the_event(self, parse, braces):
         """A path in braces stands for the number that an event carries."""
@@ -167,7 +176,7 @@ class TestTriggers:
             ("a:WhatsApp:+15550100", "expected one number an entry"),
             ("a:5551234", "'a': expected an E.164 number"),
             ("a:+1 555 222", "'a': expected an E.164 number"),
-            ("a:+١٥٥٥٠١٠٠", "'a': expected an E.164 number"),
+            ("a:+١٥٥٥٠١٠٠", "'a': expected an E.164 number"),  # noqa: RUF001
             ("a:+05550100", "'a': expected an E.164 number"),
             ("a:+1234567890123456", "'a': expected an E.164 number"),
             ("a:{phone}", "'a': expected a path"),
@@ -206,6 +215,8 @@ class TestCredentials:
 
         assert problem.startswith(f"{key}: ")
         assert str(value).strip("{}") not in problem or value in (7, True)
+        assert ("PostHog's mask for a secret" in problem) is (value == MASK)
+        assert ("the form's placeholder" in problem) is str(value).startswith("{your")
 
     @pytest.mark.parametrize("key", ["accountSID", "authToken"])
     @pytest.mark.parametrize("value", ["", " ", None])
@@ -219,8 +230,7 @@ class TestCredentials:
     def test_an_account_sid_has_its_form(self, problems_of, sid):
         """It goes into a URL raw, so its form is checked; a token in its box is not shown."""
         assert problems_of(accountSID=sid) == [
-            "accountSID: expected AC and 32 hexadecimal digits, "
-            f"got {len(sid)} other characters"
+            f"accountSID: expected AC and 32 hexadecimal digits, got {len(sid)} other characters"
         ]
 
     def test_blanks_around_them_go(self, parse, twilio_config):
@@ -231,12 +241,14 @@ class TestCredentials:
 
     def test_the_repr_shows_none(self, parse, twilio_config):
         """Neither credentials nor numbers show in a Config's repr."""
-        shown = repr(parse(apiKeySID="SK" + "1" * 32))
+        shown = repr(parse(apiKeySID="SK" + "1" * 32, actions=[{"name": "of customers"}]))
 
         assert twilio_config["authToken"] not in shown
         assert "AC0123" not in shown
         assert "SK1" not in shown
         assert "5550100001" not in shown
+        assert "5005550006" not in shown
+        assert "of customers" not in shown
 
 
 class TestSender:
@@ -247,13 +259,25 @@ class TestSender:
 
     @pytest.mark.parametrize(
         "sender",
-        ["", None, "{+countrycodephone}", "+0", "12", "123456789", "TwelveLetters", "MG" + "0" * 31, "Ünï", 5],
+        [
+            "",
+            None,
+            "{+countrycodephone}",
+            "+0",
+            "12",
+            "123456789",
+            "TwelveLetters",
+            "MG" + "0" * 31,
+            "Ünï",
+            5,
+        ],
     )
     def test_anything_else_is_refused(self, problems_of, sender):
         """The error says what could stand there."""
         (problem,) = problems_of(senderPhoneNumber=sender)
 
         assert problem.startswith("senderPhoneNumber: ")
+        assert ("the form's placeholder" in problem) is (sender == "{+countrycodephone}")
 
     @pytest.mark.parametrize(
         ("sender", "recipient"),
@@ -306,6 +330,17 @@ class TestOptional:
             ("apiBaseURL", "https://twilio.com?x=1", "with no user, query or fragment"),
             ("apiBaseURL", "https://[", "expected https://..., or http:// to loopback"),
             ("apiBaseURL", "http://localhost:99999", "expected https://..., or http://"),
+            ("apiBaseURL", "https://twilio.com:99999", "expected https://..., or http://"),
+            ("apiBaseURL", "https://twilio.com:api", "expected https://..., or http://"),
+            ("apiBaseURL", "https://twilio.com:0", "expected https://..., or http://"),
+            ("apiBaseURL", "http://localhost:0", "expected https://..., or http://"),
+            ("apiBaseURL", "https://@twilio.com", "with no user, query or fragment"),
+            ("apiBaseURL", "https://twilio.com#x", "with no user, query or fragment"),
+            ("apiBaseURL", "https://twilio .com", "with no user, query or fragment"),
+            ("apiBaseURL", "https:\\\\twilio.com", "with no user, query or fragment"),
+            ("allowedCountryCodes", "+", "expected country codes such as +1,+44, got '+'"),
+            ("allowedCountryCodes", "+044", "expected country codes such as +1,+44, got '+044'"),
+            ("messageTemplate", "\u2003", "missing"),
             ("apiBaseURL", 7, "expected an https URL, got an int"),
         ],
         ids=str,
@@ -388,6 +423,13 @@ class TestManifest:
         assert all(fields[key]["type"] == "string" for key in ORIGINAL)
         assert [key for key, field in fields.items() if field["required"]] == list(ORIGINAL)
         assert fields["timeout"]["default"] == "60"
+
+    def test_a_wheel_carries_it(self, monkeypatch, tmp_path):
+        """Installed, it lies inside the package; in a checkout, beside it."""
+        monkeypatch.setattr(sys.modules["posthog_twilio.manifest"], "__file__", str(tmp_path / "m"))
+        (tmp_path / "plugin.json").write_text('{"name": "inside"}', "utf-8")
+
+        assert manifest() == {"name": "inside"}
 
     def test_every_field_helps_a_person(self):
         """Each has a name, a hint and a default as text; credentials are secret."""

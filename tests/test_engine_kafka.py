@@ -8,8 +8,9 @@ import sys
 import threading
 import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
-from itertools import count
+from itertools import chain, count
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from types import ModuleType
 
 PARTITIONS = range(4)
-LEASE = 6.0
 QUICK = {
     "session.timeout.ms": 6000,
     "heartbeat.interval.ms": 500,
@@ -32,7 +32,7 @@ PHONES = [f"+1555010{number:04}" for number in range(100)]
 TOPICS = (f"events{number}" for number in count())
 
 
-def row(phone: str, name: str = "signup", **columns: Any) -> bytes:
+def row(phone: str, name: str = "order shipped", **columns: Any) -> bytes:
     """Make a row of clickhouse_events_json about the person who has *phone*."""
     known = {
         "uuid": str(uuid4()),
@@ -93,6 +93,7 @@ def cluster() -> Cluster:
 
 @pytest.fixture
 def topic() -> str:
+    """Name a topic that no other test uses."""
     return next(TOPICS)
 
 
@@ -107,40 +108,30 @@ def example(topic: str, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 @pytest.fixture
 def meta(texting: Any) -> Any:
     """Text each person who is in an event."""
-    recipient = "signup:{person.properties.phone}"
+    recipient = "order shipped:{person.properties.phone}"
     return texting(triggeringEventsAndNumber=recipient, allowedCountryCodes="+1")
 
 
 @contextmanager
 def consuming(example: ModuleType, cluster: Cluster, meta: Any) -> Iterator[None]:
     """Run the example's loop in a thread; it must end by itself when it is told to."""
-    stopping, errors = threading.Event(), []
-    consumer = cluster.consumer(**example.SETTINGS)
-
-    def run() -> None:
+    stopping = threading.Event()
+    with ThreadPoolExecutor() as pool, closing(cluster.consumer(**example.SETTINGS)) as consumer:
+        loop = pool.submit(example.consume, consumer, meta, stopping)
         try:
-            example.consume(consumer, meta, stopping)
-        except BaseException as error:
-            errors.append(error)
+            yield
         finally:
-            consumer.close()
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    try:
-        yield
-    finally:
-        stopping.set()
-        thread.join(30)
-    assert not thread.is_alive()
-    assert errors == []
+            stopping.set()
+            loop.result(30)
 
 
 def until(holds: Callable[[], bool], seconds: float = 60.0) -> None:
+    """Wait until something holds, but not for ever."""
     load("benchmarks/killed.py").until(holds, seconds)
 
 
 def texted(fake_twilio: Any) -> list[str]:
+    """List who was texted, in that order."""
     return [message.to for message in fake_twilio.outbox]
 
 
@@ -166,7 +157,7 @@ def test_what_needs_no_text_is_settled_too(
 def test_a_row_that_must_wait_keeps_its_place_and_holds_up_no_other_partition(
     example: ModuleType, cluster: Cluster, topic: str, meta: Any, fake_twilio: Any
 ) -> None:
-    """While Twilio takes nothing for one row, it is tried again; its partition waits, others go on."""
+    """What Twilio does not take now is tried again; the rows behind it wait, others go on."""
     fake_twilio.fail("no connection", times=6)
     cluster.produce(topic, [row(phone) for phone in PHONES[:3]], 0)
 
@@ -177,3 +168,154 @@ def test_a_row_that_must_wait_keeps_its_place_and_holds_up_no_other_partition(
 
     assert sorted(texted(fake_twilio)) == PHONES[:4]
     assert [phone for phone in texted(fake_twilio) if phone != PHONES[3]] == PHONES[:3]
+
+
+def test_a_row_that_waits_survives_a_rebalance(
+    example: ModuleType, cluster: Cluster, topic: str, meta: Any, fake_twilio: Any
+) -> None:
+    """A partition that waited when it was taken away is read again once it is back."""
+    fake_twilio.fail("no connection", times=10_000)
+    cluster.produce(topic, [row(phone) for phone in PHONES[:8]], *PARTITIONS)
+
+    with consuming(example, cluster, meta):
+        until(lambda: len({request.value("To") for request in fake_twilio.requests}) == 4)
+        with closing(cluster.consumer()) as other:
+            other.subscribe([topic])
+            until(lambda: not other.poll(0.1) and other.assignment())
+        fake_twilio.reset()
+        until(lambda: cluster.committed(topic) == [2, 2, 2, 2])
+
+    assert sorted(texted(fake_twilio)) == PHONES[:8]
+
+
+class Broken:
+    """A consumer that has nothing but an error to give, and then ends."""
+
+    def __init__(self, stopping: threading.Event, *, fatal: bool) -> None:
+        self._stopping = stopping
+        self._fatal = fatal
+
+    def subscribe(self, topics: list[str], **callbacks: Any) -> None:
+        """Do nothing."""
+
+    def poll(self, seconds: float) -> Broken:
+        self._stopping.set()
+        return self
+
+    def error(self) -> Any:
+        from confluent_kafka import KafkaError
+
+        return KafkaError(KafkaError._TRANSPORT, "no broker", fatal=self._fatal)
+
+
+def test_a_passing_error_is_logged(example: ModuleType, meta: Any, caplog: Any) -> None:
+    """Most errors mend themselves in librdkafka; the loop tells and goes on."""
+    stopping = threading.Event()
+    example.consume(Broken(stopping, fatal=False), meta, stopping)
+
+    assert "no broker" in caplog.text
+
+
+def test_a_fatal_error_ends_it(example: ModuleType, meta: Any) -> None:
+    """What librdkafka cannot mend is raised, so that whoever runs the process starts it again."""
+    from confluent_kafka import KafkaException
+
+    stopping = threading.Event()
+
+    with pytest.raises(KafkaException, match="no broker"):
+        example.consume(Broken(stopping, fatal=True), meta, stopping)
+
+
+class Member:
+    """The example in a process of its own, one of a group."""
+
+    def __init__(self, folder: Path, prey: Sequence[str], when: str, kafka: Any) -> None:
+        folder.mkdir()
+        (folder / "plan.json").write_text(json.dumps({"lease": 6, "when": when, "prey": prey}))
+        (folder / "kafka.json").write_text(json.dumps(kafka))
+        (folder / "trap").touch()
+        self.folder = folder
+        self.process: Any = None
+
+    @contextmanager
+    def running(self, environment: dict[str, str]) -> Iterator[None]:
+        ours = {"TRAP_FOLDER": str(self.folder), "KAFKA_CONFIG": str(self.folder / "kafka.json")}
+        command = [sys.executable, ROOT / "tests" / "kafka_trapped.py"]
+        log = self.folder / "consumer.log"
+        with load("benchmarks/killed.py").process(command, log, {**environment, **ours}) as process:
+            self.process = process
+            yield
+
+    @property
+    def assigned(self) -> list[int]:
+        path = self.folder / "assigned"
+        return [int(number) for number in path.read_text().split()] if path.exists() else []
+
+    @property
+    def is_trapped(self) -> bool:
+        return any(self.folder.glob("trapped*"))
+
+    def stop(self) -> int:
+        self.process.send_signal(signal.SIGTERM)
+        return int(self.process.wait(30))
+
+
+@pytest.mark.parametrize(
+    ("when", "rounds", "commits"),
+    [("before", 3, True), ("accepted", 1, False)],
+    ids=["before its request left", "before its first commit"],
+)
+def test_nothing_is_lost_or_sent_twice_when_one_of_three_is_killed(
+    when: str, rounds: int, commits: bool, cluster: Cluster, topic: str, tmp_path: Path
+) -> None:
+    """
+    Each of a hundred people is texted exactly once, though one consumer dies as it sends.
+
+    Where each has three events, these are spread over the partitions.
+    """
+    need("redis", programs=("redis-server",))
+    killed = load("benchmarks/killed.py")
+    slow = {} if commits else {"auto.commit.interval.ms": 60_000}
+    victim = Member(tmp_path / "victim", PHONES[50:], when, {**cluster.settings, **slow})
+    others = [Member(tmp_path / name, [], when, cluster.settings) for name in ("second", "third")]
+    everybody = [victim, *others]
+    cluster.produce(topic, [row("", "other")], *PARTITIONS)
+
+    def done() -> list[int]:
+        """Tell up to where the victim's partitions are committed."""
+        committed = cluster.committed(topic)
+        return [committed[number] for number in victim.assigned]
+
+    with ExitStack() as stack:
+        environment = surroundings(stack, tmp_path, topic)
+        for member in everybody:
+            stack.enter_context(member.running(environment))
+        until(lambda: sorted(chain(*(member.assigned for member in everybody))) == [*PARTITIONS])
+        cluster.produce(topic, [row(phone) for phone in PHONES], *PARTITIONS)
+        until(lambda: victim.is_trapped)
+        until(lambda: any(place > 1 for place in done()) == commits)
+        for turn in range(1, rounds):
+            turned = [*PARTITIONS[turn:], *PARTITIONS[:turn]]
+            cluster.produce(topic, [row(phone) for phone in PHONES], *turned)
+
+        killed.kill_group(victim.process)
+        rows = [25 * rounds + (number == 0) for number in PARTITIONS]
+        until(lambda: cluster.committed(topic) == rows)
+        codes = [member.stop() for member in others]
+
+    lines = (tmp_path / "accepted.jsonl").read_text().splitlines()
+    assert Counter(json.loads(line)["to"] for line in lines) == dict.fromkeys(PHONES, 1)
+    assert codes == [0, 0]
+
+
+def surroundings(stack: ExitStack, folder: Path, topic: str) -> dict[str, str]:
+    """Start Redis and Twilio, write the config, and return where all this is."""
+    killed = load("benchmarks/killed.py")
+    redis_url = stack.enter_context(killed.redis_server(folder))
+    config = killed.config(stack.enter_context(killed.twilio(folder)), in_doubt="ask")
+    (folder / "config.json").write_text(json.dumps(config))
+    return {
+        "KAFKA_TOPIC": topic,
+        "REDIS_URL": redis_url,
+        "POSTHOG_TWILIO_CONFIG": str(folder / "config.json"),
+    }

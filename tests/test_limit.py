@@ -11,13 +11,15 @@ import pytest
 
 from posthog_twilio import RetryError, on_event, setup_plugin
 from posthog_twilio.caches import MemoryCache
-from posthog_twilio.claims import LEASE
+from posthog_twilio.claims import LEASE, Claims
+from posthog_twilio.limit import DailyLimit
 
 NAMES = [f"event {n}" for n in range(20)]
 MANY = dict.fromkeys(NAMES, "+15550100001")
 
 
 def deliver(meta, name="signup", uuid=None):
+    """Say what became of an event, also where it is asked for again."""
     try:
         outcomes = on_event({"event": name, "uuid": uuid}, meta)
     except RetryError as error:
@@ -187,6 +189,18 @@ class TestDailyLimit:
         deliver(meta, NAMES[11])
 
         assert sum(key.startswith("day:") for key in asked) <= 1
+
+    def test_the_last_moment_of_a_day_marks_no_slot_of_the_next(self, clock):
+        """A thread that asked before midnight and was answered after it changes nothing."""
+        limit = DailyLimit(1, "account", clock)
+        claims = Claims(MemoryCache(timer=clock))
+        yesterday, _ = limit._today()
+        clock.tick(86_400)
+        limit._today()
+
+        limit._mark(yesterday, 0)
+
+        assert limit.take(claims).granted
 
     @pytest.mark.usefixtures("eager_threads")
     def test_threads_and_plugins_share_it(self, twilio_config, fake_twilio, clock):

@@ -23,6 +23,7 @@ NOON = datetime(2026, 3, 2, 12, tzinfo=timezone.utc)
 
 
 def config(**more: Any) -> Config:
+    """Make settings; a sign-up texts one number."""
     return Config.parse(
         {
             "accountSID": "AC" + "0" * 32,
@@ -36,6 +37,7 @@ def config(**more: Any) -> Config:
 
 
 def event(seconds: float | None, name: str = "signup", **more: Any) -> dict[str, Any]:
+    """Make an event at some seconds after noon."""
     found = {"event": name, "distinct_id": "anna", "properties": {}, **more}
     if seconds is not None:
         found["timestamp"] = (NOON + timedelta(seconds=seconds)).isoformat()
@@ -56,6 +58,7 @@ def record(tmp_path):
 
 
 def run(*paths: str, settings: Config | None = None, **more: Any) -> Report:
+    """Replay recordings with one timeout."""
     [report] = replay(paths, [settings or config()], **more)
     return report
 
@@ -137,7 +140,7 @@ class TestOrder:
 
     def test_files_are_merged(self, record):
         """Events of all files are in one order, those of equal times in the order of the files."""
-        names = {"triggeringEventsAndNumber": {name: ONE for name in "abcd"}}
+        names = {"triggeringEventsAndNumber": dict.fromkeys("abcd", ONE)}
         one = record(event(0, "a"), event(20, "c"), name="1")
         two = record(event(10, "b"), event(20, "d"), name="2")
 
@@ -147,7 +150,9 @@ class TestOrder:
 
     def test_many_files_are_read_one_after_the_other(self, record, monkeypatch):
         """However many exports there are, few are open at once; disorder still is no matter."""
-        paths = [record(event(100 * n), name=f"{n:03}") for n in range(70)]
+        monkeypatch.setattr(module, "LOOK_AHEAD", 2)
+        times = [(300 * n, 300 * n + 100, 300 * n + 200) for n in range(70)]
+        paths = [record(*map(event, t), name=f"{n:03}") for n, t in enumerate(times)]
         open_now = most = 0
 
         def counted(path):
@@ -160,10 +165,9 @@ class TestOrder:
         read = module.recordings.read
         monkeypatch.setattr(module.recordings, "read", counted)
 
-        assert seconds(run(*paths)) == [100 * n for n in range(70)]
+        assert seconds(run(*paths)) == [100 * n for n in range(210)]
         assert most == 1
-        monkeypatch.setattr(module, "LOOK_AHEAD", 2)
-        assert seconds(run(*reversed(paths))) == [100 * n for n in range(70)]
+        assert seconds(run(*reversed(paths))) == [100 * n for n in range(210)]
 
     def test_an_event_without_a_time_keeps_its_predecessors_place(self, record):
         """The predecessor need not match; its time is when the event is taken to have happened."""
@@ -220,6 +224,18 @@ class TestCost:
             assert report.outcomes == {"sent": 1, "cooling_down": size - 1}
 
         assert peaks[1] < peaks[0] + 100_000
+
+    def test_files_share_the_looking_ahead(self, record, monkeypatch):
+        """However many files are merged, no more events wait than for one."""
+        shares = []
+        nearly_sorted = module.nearly_sorted
+        monkeypatch.setattr(
+            module, "nearly_sorted", lambda s, n: shares.append(n) or nearly_sorted(s, n)
+        )
+
+        run(*(record(event(0), name=name) for name in "abcd"))
+
+        assert shares == [module.LOOK_AHEAD / 4] * 4
 
     def test_events_that_do_not_match_are_not_looked_into(self, record, monkeypatch):
         """Only their name is read, and the time of the last: it ends the recording."""
@@ -378,10 +394,12 @@ class TestReport:
 
 
 def as_batch(events):
+    """Write events as posthog-js posts them."""
     return [json.dumps({"api_key": "k", "batch": events})]
 
 
 def as_rows(events):
+    """Write events as rows of PostHog's ClickHouse table."""
     rows = []
     for one in events:
         stamp = datetime.fromisoformat(one["timestamp"]).strftime("%Y-%m-%d %H:%M:%S.%f")

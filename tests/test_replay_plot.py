@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta, timezone
-from xml.etree import ElementTree
 
 import pytest
 from conftest import missing
@@ -22,6 +21,7 @@ NOON = datetime(2026, 3, 2, 12, tzinfo=timezone.utc)
 
 
 def report(*, names=("signup",), sent=(0,), held=(10, 20), start=NOON):
+    """Make a report whose first trigger has messages and events at some seconds."""
     texts = [
         Text(
             time=start + timedelta(seconds=at),
@@ -36,10 +36,6 @@ def report(*, names=("signup",), sent=(0,), held=(10, 20), start=NOON):
     ]
     marks = {names[0]: [start + timedelta(seconds=at) for at in held]}
     return Report(60, {name: Tally() for name in names}, texts=texts, marks=marks)
-
-
-def drawn(svg: str) -> str:
-    return " ".join(ElementTree.fromstring(svg).itertext())
 
 
 def test_svg_holds_a_mark_for_each_event_and_message(tmp_path):

@@ -22,6 +22,7 @@ NOON = datetime(2026, 3, 2, 12, tzinfo=timezone.utc)
 
 
 def text(seconds: float = 0, **more: Any) -> Text:
+    """Make a message."""
     given = {
         "time": NOON + timedelta(seconds=seconds),
         "trigger": "signup",
@@ -35,6 +36,7 @@ def text(seconds: float = 0, **more: Any) -> Text:
 
 
 def report(*texts: Text, timeout: int = 60, **more: Any) -> Report:
+    """Make a report of a trigger with messages, and of one that never fired."""
     tally = Tally(events=9, messages=len(texts), segments=len(texts), held_back=3)
     tally.silence = timedelta(hours=5)
     return Report(
@@ -48,12 +50,14 @@ def report(*texts: Text, timeout: int = 60, **more: Any) -> Report:
 
 
 def findings(*reports: Report, price: str | None = None) -> Findings:
+    """Put reports together."""
     return Findings(
         reports, Reading(events=2000, matched=9, untimed=1, faults=2), price and Decimal(price)
     )
 
 
 def shown(found: Findings, **more: Any) -> str:
+    """Show findings as plain text, which must fit 80 columns."""
     lines: list[str] = []
     for part in as_text(found, **more):
         lines += [part] if isinstance(part, str) else part.lines(80)
@@ -243,6 +247,14 @@ class TestTable:
             "Longest silence: from a message to the next, while events were held back.",
         ]
         assert "Cost" not in shown(findings(*found))
+
+    def test_several_recipients_are_explained(self):
+        """More messages than events would puzzle people."""
+        found = report(text())
+        assert "each recipient" not in shown(findings(found))
+
+        found.tallies["signup"].events = 3
+        assert "Messages and Held back: each recipient counts." in shown(findings(found))
 
     def test_no_silence_needs_no_legend(self):
         """What is not in the table is not explained."""

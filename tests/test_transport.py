@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import ssl
 import threading
+import time
 from contextlib import closing
 from datetime import datetime, timezone
+from typing import ClassVar
 
 import pytest
 import requests
+import urllib3
+from requests.exceptions import InvalidSchema, InvalidURL
+from twilio_stand_in import SID, TOKEN, StandIn
 from urllib3.exceptions import MaxRetryError, NewConnectionError, ProtocolError
 
 from posthog_twilio import RetryError, Status, _http, on_event, setup_plugin, teardown_plugin
@@ -23,7 +29,6 @@ from posthog_twilio.transport import (
     Verdict,
     judge,
 )
-from twilio_stand_in import SID, TOKEN, StandIn
 
 LONG_AGO = datetime(2000, 1, 1, tzinfo=timezone.utc)
 MESSAGE = Message(sender="+15005550006", recipient="+15550100001", body="Hi")
@@ -141,6 +146,60 @@ class TestJudge:
         assert answer.verdict is Verdict.NOT_PROCESSED
         assert "ImportError" in answer.reason
 
+    @pytest.mark.parametrize("error", [InvalidSchema("no SOCKS here"), InvalidURL("a..b")], ids=str)
+    def test_an_address_that_cannot_be_called_is_no_doubt(self, error):
+        """What requests refuses (a proxy's address, for one) has not left."""
+        assert judge(Ended(), error).verdict is Verdict.NOT_PROCESSED
+
+    @pytest.mark.parametrize(
+        "error", [urllib3.exceptions.ProxyError, urllib3.exceptions.ConnectTimeoutError]
+    )
+    def test_a_proxy_or_a_connect_that_fails_is_no_doubt(self, error):
+        """The request was never written."""
+        made = error("no", OSError()) if error is urllib3.exceptions.ProxyError else error("no")
+
+        assert judge(Ended(), requests.ConnectionError(made)).verdict is Verdict.NOT_PROCESSED
+
+    def test_what_happened_before_an_error_proves_nothing(self):
+        """An error that was dealt with is no cause: the request may have left after it."""
+        error = requests.ReadTimeout()
+        error.__context__ = ConnectionRefusedError()
+
+        assert judge(Ended(), error).verdict is Verdict.IN_DOUBT
+
+    def test_a_cause_counts(self):
+        """Clients of other makes chain their errors."""
+        error = RuntimeError("could not send")
+        error.__cause__ = ConnectionRefusedError()
+
+        assert judge(Ended(), error).verdict is Verdict.NOT_PROCESSED
+
+    @pytest.mark.parametrize(
+        ("text", "sid"),
+        [('{"sid": "SM1"}', "SM1"), ('{"sid": ""}', None), ('{"sid": 7}', None), ("[]", None)],
+    )
+    def test_a_sid_is_read_where_the_sdk_could_not(self, text, sid):
+        """Of a 2xx that the SDK choked on, the SID is still told."""
+        answer = judge(Ended(201, text), ValueError())
+
+        assert (answer.verdict, answer.sid) == (Verdict.ACCEPTED, sid)
+
+    @pytest.mark.parametrize("text", ["[" * 100_000, None], ids=["deep", "none"])
+    def test_a_body_of_nonsense_is_judged_by_its_status(self, text):
+        """Nothing in an answer raises."""
+        assert judge(Ended(400, text), ValueError()).verdict is Verdict.REFUSED
+
+    def test_an_answer_may_have_no_headers(self):
+        """Clients of other makes answer with status and text alone."""
+
+        class Bare:
+            status_code, text = 429, ""
+
+        call = Ended()
+        call.response = Bare()
+
+        assert judge(call, ValueError()).verdict is Verdict.NOT_PROCESSED
+
     def test_an_error_that_contains_itself_is_judged_too(self):
         """Chains of causes may be circular."""
         error = requests.ReadTimeout()
@@ -183,8 +242,11 @@ def over_http(stand_in, twilio_config, clock, monkeypatch):
 
 
 def deliver(meta, uuid="1"):
+    """Say what became of an event, also where it is asked for again."""
     try:
-        return [outcome.status.value for outcome in on_event({"event": "signup", "uuid": uuid}, meta)]
+        return [
+            outcome.status.value for outcome in on_event({"event": "signup", "uuid": uuid}, meta)
+        ]
     except RetryError as error:
         return [outcome.status.value for outcome in error.outcomes]
 
@@ -217,7 +279,9 @@ class TestOverHTTP:
         assert deliver(over_http()) == ["sent"]
         assert len(stand_in.fake.outbox) == 1
 
-    @pytest.mark.parametrize(("what", "code"), [(400, 21610), (401, None), (403, None), (404, None)])
+    @pytest.mark.parametrize(
+        ("what", "code"), [(400, 21610), (401, None), (403, None), (404, None)]
+    )
     def test_a_definite_failure_uses_no_timeout_up(self, stand_in, over_http, clock, what, code):
         """After the lease of a minute the next event may try, whatever the timeout."""
         meta = over_http(timeout=31_536_000)
@@ -255,15 +319,47 @@ class TestOverHTTP:
         stand_in.drip = 0.002
         meta = over_http()
         stand_in.fake.fail(400, code=21211, body="x" * 5000)
+        began = time.monotonic()
 
         assert deliver(meta) == ["refused"]
+        assert time.monotonic() - began < 5  # the whole body would take ten
 
     def test_an_endless_body_is_cut(self, stand_in, over_http, monkeypatch):
         """Nobody fills the memory with an error page."""
         monkeypatch.setattr(_http, "_BODY_BYTES", 1000)
         stand_in.fake.fail(400, code=21211, body="x" * 200_000)
-
         assert deliver(over_http()) == ["refused"]
+
+        stand_in.fake.fail(400, code=21211, body="x" * 200_000, on="account")
+        url = f"{stand_in.url}/2010-04-01/Accounts/{SID}.json"
+        reply = PooledHttpClient().request("GET", url, auth=(SID, TOKEN))
+        assert 1000 < len(reply.text) < 100_000
+
+    def test_a_body_that_stops_does_not_take_the_read_limit(self, monkeypatch):
+        """Once the status is in, the rest has less time than the answer had."""
+        monkeypatch.setattr(_http, "BODY", 0.2)
+        with closing(socket.create_server(("127.0.0.1", 0))) as server:
+
+            def begin():
+                peer, _ = server.accept()
+                peer.recv(65536)
+                peer.sendall(b"HTTP/1.1 201 Created\r\nContent-Length: 100\r\n\r\n{")
+                done.wait(30)
+                peer.close()
+
+            done = threading.Event()
+            thread = threading.Thread(target=begin)
+            thread.start()
+            began = time.monotonic()
+            reply = PooledHttpClient().request(
+                "GET", f"http://127.0.0.1:{server.getsockname()[1]}/"
+            )
+            took = time.monotonic() - began
+            done.set()
+            thread.join()
+
+        assert (reply.status_code, reply.text) == (201, "{")
+        assert took < 10
 
     def test_threads_share_a_plugin(self, stand_in, over_http):
         """Each thread gets the answer to its own request."""
@@ -284,6 +380,39 @@ class TestOverHTTP:
         sids = {message.body: message.sid for message in stand_in.fake.outbox}
         assert {o.body: o.sid for o in found.values()} == sids
         assert all(o.status is Status.SENT for o in found.values())
+
+
+class Session:
+    """A session that knows whether it was closed."""
+
+    closed = False
+
+    def close(self):
+        self.closed = True
+
+
+class Response:
+    """A response as urllib3 has it, without a socket."""
+
+    connection = None
+
+    def __init__(self, *pieces):
+        self.pieces = [*pieces, b""]
+
+    def read1(self, _amount):
+        piece = self.pieces.pop(0)
+        if isinstance(piece, Exception):
+            raise piece
+        return piece
+
+
+class Outer:
+    """A response of an older urllib3 around one of http.client."""
+
+    connection = None
+
+    def __init__(self, response):
+        self._fp = response
 
 
 class TestPooledHttpClient:
@@ -347,6 +476,84 @@ class TestPooledHttpClient:
 
         assert client._idle == []
 
+    def test_a_failed_session_is_closed(self, stand_in, monkeypatch):
+        """Its socket does not wait for the garbage collector."""
+        closed = []
+        monkeypatch.setattr(requests.Session, "close", lambda session: closed.append(session))
+        stand_in.fake.fail("reset", on="account")
+        with pytest.raises(requests.ConnectionError):
+            self.ask(PooledHttpClient(), stand_in)
+
+        assert len(closed) == 1
+
+    def test_the_last_used_is_used_first(self, clock):
+        """So the others idle out, and are closed once the last one has."""
+        client = PooledHttpClient(timer=clock)
+        old, recent = Session(), Session()
+        client._give_back(old)
+        clock.tick(_http.IDLE - 1)
+        client._give_back(recent)
+        clock.tick(2)
+
+        assert client._take() is recent
+        assert [session for _, session in client._idle] == [old]
+        with closing(client._take()) as another:
+            assert another not in (old, recent)
+        assert (old.closed, recent.closed, client._idle) == (True, False, [])
+
+    def test_what_is_asked_of_requests(self, monkeypatch):
+        """No compression, no redirects, headers and credentials as given, always limits."""
+        asked = {}
+
+        def request(_session, method, url, **options):
+            asked.update(options, method=method, url=url)
+            raise requests.ConnectionError
+
+        monkeypatch.setattr(requests.Session, "request", request)
+        for timeout in (None, 4.0):
+            with pytest.raises(requests.ConnectionError):
+                PooledHttpClient().request(
+                    "POST",
+                    "https://example.com/",
+                    params={"p": 1},
+                    data={"d": 1},
+                    headers={"h": "1"},
+                    auth=("u", "p"),
+                    timeout=timeout,
+                )
+            limits, read = asked.pop("timeout"), timeout or _http.READ
+            assert (limits.connect_timeout, limits.read_timeout) == (_http.CONNECT, read)
+            assert limits.total == _http.CONNECT + read
+
+        assert asked == {
+            "method": "POST",
+            "url": "https://example.com/",
+            "params": {"p": 1},
+            "data": {"d": 1},
+            "headers": {"h": "1", "Accept-Encoding": "identity"},
+            "auth": ("u", "p"),
+            "allow_redirects": False,
+            "stream": True,
+        }
+
+    def test_its_limits_are_those_that_twilio_needs(self):
+        """Less than 30 s to read makes doubt; past a minute an idle connection may be dead."""
+        assert _http.READ >= 30
+        assert 30 <= _http.IDLE <= 60
+
+    @pytest.mark.parametrize("nested", [False, True], ids=["urllib3 2", "urllib3 1"])
+    def test_a_body_is_read_in_pieces(self, nested):
+        """Also where urllib3 does not do so itself; what is no UTF-8 is shown as such."""
+        response = Response(b"a\xff", b"b")
+        raw = Outer(response) if nested else response
+
+        assert PooledHttpClient()._body(raw) == "a\ufffdb"
+
+    def test_a_body_that_breaks_off_is_what_came(self):
+        """Whatever urllib3 or the socket has to say about it."""
+        for error in (ProtocolError("broken"), ConnectionResetError()):
+            assert PooledHttpClient()._body(Response(b"a", error)) == "a"
+
     def test_there_is_always_a_time_limit(self, monkeypatch):
         """A server that accepts and says nothing is given up on."""
         monkeypatch.setattr(_http, "READ", 0.1)
@@ -360,6 +567,37 @@ class TestPooledHttpClient:
         reply = _http.Reply(404, "no", {})
 
         assert (reply.content, reply.ok, "no" in repr(reply)) == ("no", False, False)
+        assert [_http.Reply(status, "", {}).ok for status in (399, 400)] == [True, False]
+
+
+class Listing:
+    """An HTTP client whose message list holds one message, or whatever *text* is."""
+
+    MESSAGE: ClassVar = {
+        "sid": "SM1",
+        "from": "+15005550006",
+        "messaging_service_sid": None,
+        "body": "Hi",
+        "date_created": "Thu, 24 Aug 2023 05:01:45 +0000",
+    }
+
+    def __init__(self, *messages):
+        self.text = json.dumps({"messages": messages or [self.MESSAGE]})
+        self.timeouts = []
+
+    def request(self, _method, _url, **options):
+        self.timeouts.append(options["timeout"])
+        return _http.Reply(200, self.text, {})
+
+
+class Busy:
+    """An HTTP client that is always told to come back later."""
+
+    asked = 0
+
+    def request(self, *_, **__):
+        self.asked += 1
+        return _http.Reply(429, "", {})
 
 
 class TestTransport:
@@ -410,7 +648,18 @@ class TestTransport:
         assert transport.find(message, "Hi".__eq__, LONG_AGO) == sid
 
     @pytest.mark.parametrize(
-        ("theirs", "ours"), [(None, 30.0), (5, None), (300, 30.0), ((3.05, 30), None)], ids=str
+        ("theirs", "ours"),
+        [
+            (None, 30.0),
+            (5, None),
+            (30.0, None),
+            (300, 30.0),
+            ((3.05, 30), None),
+            ((3.05, 300), 30.0),
+            ((3.05, None), 30.0),
+            ("soon", 30.0),
+        ],
+        ids=str,
     )
     def test_a_client_without_a_limit_gets_one(self, theirs, ours):
         """A client that was handed in never waits for ever, nor past the lease."""
@@ -427,9 +676,84 @@ class TestTransport:
 
         assert seen == [ours]
 
+    def test_a_look_is_shorter(self):
+        """Reading the list has seconds, also with a client that would wait longer."""
+        listing = Listing()
+        listing.timeout = (3.05, 30)
+        TwilioTransport(SID, SID, TOKEN, http_client=listing).find(MESSAGE, "Hi".__eq__, LONG_AGO)
+
+        assert listing.timeouts == [4.0]
+
+    @pytest.mark.parametrize(
+        ("changes", "found"),
+        [
+            ({}, True),
+            ({"date_created": None}, True),
+            ({"date_created": "Sat, 01 Jan 2000 00:00:01 +0000"}, True),
+            ({"date_created": "Sat, 01 Jan 2000 00:00:00 +0000"}, False),
+            ({"body": None}, False),
+            ({"body": 7}, False),
+            ({"from": None}, False),
+            ({"from": None, "messaging_service_sid": "+15005550006"}, True),
+            ({"body": "Sent from your Twilio trial account - Hi"}, True),
+        ],
+        ids=str,
+    )
+    def test_what_the_list_holds_is_compared(self, changes, found):
+        """A message without a date may be the one; one without a body is not."""
+        listing = Listing({**Listing.MESSAGE, **changes})
+        transport = TwilioTransport(SID, SID, TOKEN, http_client=listing)
+
+        sid = transport.find(MESSAGE, "Hi".__eq__, LONG_AGO)
+
+        assert sid == ("SM1" if found else None)
+
+    def test_a_list_that_makes_no_sense_is_unreadable(self):
+        """A success that holds no list is none, and the reason names what was wrong."""
+        listing = Listing()
+        listing.text = "<html>"
+        with pytest.raises(Unreadable, match="Error"):
+            TwilioTransport(SID, SID, TOKEN, http_client=listing).find(
+                MESSAGE, "Hi".__eq__, LONG_AGO
+            )
+
+    def test_retries_wait_longer_each_time(self):
+        """A quarter of a second, a half, one; ten per cent of jitter keeps workers apart."""
+        waits = []
+        transport = TwilioTransport(
+            SID, SID, TOKEN, http_client=Busy(), timer=lambda: 0.0, sleep=waits.append
+        )
+        answer = transport.send(MESSAGE, until=8.0)
+
+        assert answer.verdict is Verdict.NOT_PROCESSED
+        for wait, base in zip(waits, (0.25, 0.5, 1), strict=True):
+            assert base <= wait <= base * 1.1
+
+    @pytest.mark.parametrize(("now", "sends"), [(8.0, 1), (8.1, 0)])
+    def test_the_last_moment_to_start_is_until(self, now, sends):
+        """At *until* a send may start, after it none may."""
+        busy = Busy()
+        transport = TwilioTransport(SID, SID, TOKEN, http_client=busy, timer=lambda: now)
+
+        assert transport.send(MESSAGE, until=8.0).verdict is Verdict.NOT_PROCESSED
+        assert busy.asked == sends
+
     def test_a_client_that_was_handed_in_stays_open(self):
         """Closing it is its owner's business."""
         TwilioTransport(SID, SID, TOKEN, http_client=object()).close()
+
+    def test_our_own_is_closed(self, stand_in, over_http):
+        """Tearing down leaves no connection open."""
+        meta = over_http()
+        deliver(meta)
+        ((_, session),) = meta._transport._own._idle
+        closed = []
+        session.close = lambda: closed.append(True)
+
+        teardown_plugin(meta)
+
+        assert closed == [True]
+        assert meta._transport._own._idle == []
 
     def test_a_message_shows_nothing(self):
         """Neither number nor text stands in a Message's repr."""

@@ -21,10 +21,12 @@ class Action:
 
 
 def triggers(*names, actions=()):
+    """Index triggers that text nobody."""
     return Triggers([Trigger(name, ()) for name in names], actions)
 
 
 def fired(index, name):
+    """Name the triggers that an event of this name fires."""
     return [trigger.name for trigger in index.match({"event": name})]
 
 
@@ -51,7 +53,9 @@ class TestTriggers:
 
     def test_event_and_action_at_once_fire_once(self):
         """An event of the name that also is the action texts once."""
-        index = triggers("signup", actions=[Action("signup", "signup"), Action("signup", anywhere=True)])
+        index = triggers(
+            "signup", actions=[Action("signup", "signup"), Action("signup", anywhere=True)]
+        )
 
         assert fired(index, "signup") == ["signup"]
 
@@ -67,6 +71,9 @@ class TestTriggers:
         index = triggers("A", actions=[Action("A", "x"), Action("A", "y")])
 
         assert fired(index, "x") == fired(index, "y") == ["A"]
+
+        unwilling = Action("A", "x", likes=lambda _: False)
+        assert fired(triggers("A", actions=[unwilling, Action("A", "x")]), "x") == ["A"]
 
     def test_an_action_that_names_no_event_is_asked_about_each(self):
         """Then no event can be ignored."""

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from posthog_twilio.caches import MemoryCache
 from posthog_twilio.cli import settings, terminal
-from posthog_twilio.cli.replay import show_text
 from posthog_twilio.grid import Column, Grid, one_line
 from posthog_twilio.notices import notices
 from posthog_twilio.phone import channel, mask
@@ -34,7 +33,7 @@ def check_command(given: Namespace) -> int:
         found = settings.without_credentials(found)
     config, actions = settings.parse(path, found)
     terminal.say(f"{path}: the settings are valid.", "")
-    show_text(_plan(config, actions))
+    terminal.show(_plan(config, actions))
     for notice in notices(config, MemoryCache(), actions):
         terminal.say(f"warning: {notice}")
     terminal.say("")

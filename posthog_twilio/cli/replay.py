@@ -17,7 +17,6 @@ from posthog_twilio.cli import settings, terminal
 from posthog_twilio.cli.progress import watched
 from posthog_twilio.cli.usage import UsageError
 from posthog_twilio.config import shown
-from posthog_twilio.grid import Grid
 from posthog_twilio.notices import notices
 from posthog_twilio.replay import Reading, replay
 from posthog_twilio.report import Findings, as_csv, as_object, as_text
@@ -131,20 +130,7 @@ def show(findings: Findings, form: str, every: bool) -> None:
     elif form == "csv":
         sys.stdout.write(as_csv(findings))
     else:
-        show_text(as_text(findings, every=every))
-
-
-def show_text(parts: Iterator[Grid | str]) -> None:
-    """Print lines and tables, in colour where that is welcome."""
-    console = terminal.rich_console(sys.stdout)
-    for part in parts:
-        if isinstance(part, str):
-            terminal.say(part)
-        elif console:
-            sys.stdout.flush()
-            console.print(terminal.rich_table(part))
-        else:
-            terminal.say(*part.lines(terminal.width()))
+        terminal.show(as_text(findings, every=every))
 
 
 def as_json(found: dict[str, Any]) -> str:

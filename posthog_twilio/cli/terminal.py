@@ -5,12 +5,16 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+import textwrap
 from typing import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from posthog_twilio.grid import Grid
 
 PLAIN_WIDTH = 80
+STYLES = {"title": "bold", "rule": "dim", "heading": "bold cyan", "row": ""}
 
 
 def say(*lines: str) -> None:
@@ -24,6 +28,18 @@ def complain(*lines: str) -> None:
     for line in lines:
         sys.stderr.write(f"{line}\n")
     sys.stderr.flush()
+
+
+def show(parts: Iterable[Grid | str]) -> None:
+    """Print lines and tables on standard output, nicer where that is welcome."""
+    console = rich_console(sys.stdout)
+    for part in parts:
+        if isinstance(part, str):
+            say(*wrapped(part))
+        elif console:
+            _print_styled(console, part)
+        else:
+            say(*part.lines(width()))
 
 
 def is_fancy(stream: TextIO) -> bool:
@@ -40,6 +56,11 @@ def width() -> int:
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else PLAIN_WIDTH
 
 
+def wrapped(line: str) -> list[str]:
+    """Break a line that is wider than the terminal between words."""
+    return textwrap.wrap(line, width(), subsequent_indent=" " * 6) or [""]
+
+
 def rich_console(stream: TextIO) -> Any:
     """Return a console of the ``rich`` package for *stream*, or None: plain text it is."""
     if not is_fancy(stream):
@@ -51,25 +72,10 @@ def rich_console(stream: TextIO) -> Any:
     return Console(file=stream)
 
 
-def rich_table(grid: Grid) -> Any:
-    """Make a table of the ``rich`` package."""
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
+def _print_styled(console: Any, grid: Grid) -> None:
+    """Print a table with the ``rich`` package: the plain layout, in colours."""
     from rich.text import Text
 
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, header_style="bold")
-    for column in grid.columns:
-        table.add_column(
-            column.title.strip(),
-            justify="right" if column.right else "left",
-            overflow="ellipsis",
-            no_wrap=True,
-            ratio=1 if column.flexible else None,
-            max_width=column.most,
-        )
-    for row in grid.rows:
-        if isinstance(row, str):
-            table.add_row(Text(row, "bold"))
-        else:
-            table.add_row(*map(Text, row))
-    return table
+    for kind, line in grid.kinds_and_lines(width()):
+        text = line.replace("-", "\u2500") if kind == "rule" else line
+        console.print(Text(text, STYLES[kind]), soft_wrap=True)

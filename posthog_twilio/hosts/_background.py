@@ -12,7 +12,7 @@ from collections.abc import Callable
 from heapq import heappop, heappush
 from itertools import count
 from typing import Any
-from weakref import WeakSet
+from weakref import WeakSet, ref
 
 _Job = tuple[float, int, Any, int]
 """When it is due, its number, the item, how often it was tried."""
@@ -58,6 +58,8 @@ class Background:
         self._drain = drain
         self.renew()
         _all.add(self)
+        # Now, not at the first item: what is put while others clean up at the exit gets its time.
+        atexit.register(_close, ref(self))
 
     @property
     def closed(self) -> bool:
@@ -71,12 +73,20 @@ class Background:
         Returns:
             0 if it was taken, else how many were not so far.
 
+        Raises:
+            RuntimeError: there is no thread and none can be started; it was not taken.
+
         """
         with self._changed:
             if self.closed or len(self._waiting) >= self._limit:
                 self.refused += 1
                 return self.refused
-            self._start()  # first: where no thread can be had, nothing waits in vain
+            try:
+                self._start()
+            except RuntimeError:  # no more threads: too many, or the interpreter is at its end
+                if not self._alive:
+                    self.refused += 1
+                    raise
             self._push(time.monotonic(), item, 0)
             return 0
 
@@ -110,7 +120,7 @@ class Background:
         for _, _, item, _ in dropped:
             self._drop(item)
         if in_hand and first:
-            log.error("no time left to finish %d events; their messages may go out", in_hand)
+            log.error("no time left to finish what is in hand: %d; it may go out", in_hand)
         return len(dropped) + in_hand
 
     def renew(self) -> None:
@@ -121,7 +131,6 @@ class Background:
         self._numbers = count()
         self._busy = 0
         self._alive = 0
-        self._registered = False
         self._until = None
         self.refused = 0
         self.lost = 0
@@ -136,11 +145,8 @@ class Background:
         except BaseException:
             self._alive -= 1
             raise
-        if not self._registered:
-            self._registered = True
-            atexit.register(self.close)
-            if util := sys.modules.get("multiprocessing.util"):
-                util.Finalize(self, self.close, exitpriority=10)  # its children skip atexit
+        if self._alive == 1 and (util := sys.modules.get("multiprocessing.util")):
+            util.Finalize(self, self.close, exitpriority=10)  # its children skip atexit
 
     def _run(self) -> None:
         try:
@@ -185,6 +191,12 @@ class Background:
     def _is_over(self) -> bool:
         """Tell whether nothing is in hand, and nothing comes due before the end."""
         return not self._busy and all(due > (self._until or 0) for due, *_ in self._waiting[:1])
+
+
+def _close(background: ref[Background]) -> None:
+    """Close it, if it is still there."""
+    if found := background():
+        found.close()
 
 
 _all: WeakSet[Background] = WeakSet()
