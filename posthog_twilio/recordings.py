@@ -12,7 +12,8 @@ from posthog_twilio.errors import InvalidEvent
 from posthog_twilio.events import Event, iter_events, read_lines
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
+    from typing import BinaryIO
 
 _GZIP_MAGIC = b"\x1f\x8b"
 _PARQUET_MAGIC = b"PAR1"
@@ -42,7 +43,9 @@ class Fault:
         return f"{self.path}:{self.line}: {self.reason}"
 
 
-def read(path: str | os.PathLike[str]) -> Iterator[Mapping[str, Any] | Fault]:
+def read(
+    path: str | os.PathLike[str], opened: Callable[[BinaryIO], object] = lambda _: None
+) -> Iterator[Mapping[str, Any] | Fault]:
     """
     Yield the plugin events of a recording, in the order of the file.
 
@@ -53,6 +56,7 @@ def read(path: str | os.PathLike[str]) -> Iterator[Mapping[str, Any] | Fault]:
 
     Args:
         path: the file.  It is opened when the first event is asked for.
+        opened: is given the open file, whose position tells how far reading has come.
 
     Yields:
         An event, or a :class:`Fault` where there is none; reading goes on after it.
@@ -63,6 +67,7 @@ def read(path: str | os.PathLike[str]) -> Iterator[Mapping[str, Any] | Fault]:
 
     """
     with open(path, "rb") as file:
+        opened(file)
         for line, item in _items(file):
             if isinstance(item, InvalidEvent):
                 yield Fault(os.fspath(path), line, str(item))

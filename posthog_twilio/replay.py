@@ -8,12 +8,13 @@ before it is the code that sends for real.
 from __future__ import annotations
 
 import heapq
+import os
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta, timezone
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from attrs import Factory, define, frozen
 
@@ -174,6 +175,7 @@ class Reading:
         untimed: matching ones without a time that can be read.
         faults: places that hold no event.
         end: the latest time seen.
+        files: those that were opened.
 
     """
 
@@ -182,11 +184,17 @@ class Reading:
     untimed: int = 0
     faults: int = 0
     end: datetime | None = None
+    files: list[BinaryIO] = Factory(list)
 
     def restart(self) -> None:
         """Forget everything: nothing was read yet."""
         self.events = self.matched = self.untimed = self.faults = 0
-        self.end = None
+        self.end, self.files = None, []
+
+    @property
+    def position(self) -> int:
+        """The bytes that were read of all files, as they lie on the disk."""
+        return sum(map(_position, self.files))
 
 
 class OutOfOrder(Exception):
@@ -280,7 +288,7 @@ class Source:
         reading, matches = self.reading, self._matches
         place, position, faults = _BEFORE_ALL, 0, 0
         before: Mapping[str, Any] = {}
-        for item in recordings.read(path):
+        for item in recordings.read(path, reading.files.append):
             if isinstance(item, Fault):
                 faults += 1
                 self._note(number, item, faults)
@@ -312,6 +320,15 @@ class Source:
         if count > self._told[number]:
             self._told[number] = count
             self._tell(fault)
+
+
+def _position(file: BinaryIO) -> int:
+    try:
+        return file.tell()
+    except ValueError:  # closed: read to its end
+        return os.stat(file.name).st_size
+    except OSError:  # a pipe
+        return 0
 
 
 def time_of(event: Mapping[str, Any]) -> datetime | None:

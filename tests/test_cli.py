@@ -20,6 +20,8 @@ import pytest
 from posthog_twilio import cli
 from posthog_twilio.cli import main, parser, terminal
 from posthog_twilio.cli import replay as command
+from posthog_twilio.config import Config
+from posthog_twilio.replay import Reading, replay
 
 ONE = "+15550100001"
 ROOT = Path(__file__).parent.parent
@@ -555,6 +557,22 @@ class TestTerminal:
         assert "7 events, 6 matched" in err
         assert f"{recording}:8: not JSON" in err
         assert "Replaying" not in out
+
+    def test_the_bar_knows_how_far_it_is(self, recording, twilio_config):
+        """It counts bytes on the disk, of files in hand and of those read to the end."""
+        with open(recording, "a") as file:
+            file.write("{broken\n")
+        size, seen, reading = os.path.getsize(recording), [], Reading()
+
+        replay(
+            [recording, recording],
+            [Config.parse(twilio_config)],
+            tell=lambda _: seen.append(reading.position),
+            reading=reading,
+        )
+
+        assert reading.position == 2 * size
+        assert all(size <= position <= 2 * size for position in seen)
 
     @pytest.mark.parametrize(
         ("name", "value"), [("NO_COLOR", "1"), ("TERM", "dumb")], ids=["NO_COLOR", "dumb"]

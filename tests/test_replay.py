@@ -155,11 +155,11 @@ class TestOrder:
         paths = [record(*map(event, t), name=f"{n:03}") for n, t in enumerate(times)]
         open_now = most = 0
 
-        def counted(path):
+        def counted(path, *more):
             nonlocal open_now, most
             open_now += 1
             most = max(most, open_now)
-            yield from read(path)
+            yield from read(path, *more)
             open_now -= 1
 
         read = module.recordings.read

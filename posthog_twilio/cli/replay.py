@@ -59,7 +59,7 @@ def look_at(given: Namespace, config: Config, actions: Sequence[Action]) -> Find
     timeouts = dict.fromkeys(given.timeout or [config.cooldown])
     reading = Reading()
     try:
-        with quiet_logs(), watched(reading) as tell:
+        with quiet_logs(), watched(reading, given.recordings) as tell:
             reports = replay(
                 given.recordings,
                 [evolve(config, cooldown=timeout) for timeout in timeouts],
