@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from celery.app import autoretry
 from celery_worker import app
 from trap import PLAN
 
@@ -11,3 +12,5 @@ app.conf.broker_transport_options = {
     "unacked_restore_throttle": 1,
     "unacked_mutex_expire": 2,  # a worker killed during the sweep holds it
 }
+# The example's back-off is made for minutes, and must stay below the visibility timeout.
+autoretry.get_exponential_backoff_interval = lambda **_: 1

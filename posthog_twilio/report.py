@@ -18,7 +18,7 @@ from posthog_twilio.outcome import Status
 from posthog_twilio.phone import mask
 from posthog_twilio.replay import Reading, Report, Tally, Text
 
-FIRST, LAST = 20, 5
+FIRST, LAST = 40, 10
 """Messages shown at the beginning and the end of a long list."""
 _REASONS_SHOWN = 8
 _WHY = {

@@ -74,7 +74,7 @@ class Model:
         if key.state == "pending":
             del key.untold[: key.untold.index(number) + 1]
         key.state, key.ends, key.doubt_ends = "committed", now + seconds, 0
-        key.forgotten = key.ends + seconds
+        key.forgotten = key.ends + max(seconds, DAY)
 
     def release(self, number: int, name: str, now: float) -> None:
         """Give a claim up."""

@@ -91,6 +91,10 @@ class TestTimeout:
 
         assert problem.startswith("timeout: expected whole seconds from 1 to 31536000, got ")
 
+    def test_a_number_in_the_wrong_box_is_masked(self, problems_of):
+        """Rule 8, also where a phone number came as a number."""
+        assert "15550100001" not in problems_of(timeout=15550100001)[0]
+
     def test_the_sentence_is_the_promised_one(self, problems_of):
         """Setting, expectation and value, in plugin.json's words."""
         assert problems_of(timeout="0") == [
@@ -109,13 +113,23 @@ class TestTriggers:
             ("user:created:+15550100", {"user:created": ("+15550100",)}),
             ("a:+15550100,", {"a": ("+15550100",)}),
             ("a:+15550100\nb:+15550101\r\n", {"a": ("+15550100",), "b": ("+15550101",)}),
+            ("a:+15550100\rb:+15550101", {"a": ("+15550100",), "b": ("+15550101",)}),
             ("\ufeffa:+15550100\u00a0", {"a": ("+15550100",)}),
             ("__proto__:+15550100", {"__proto__": ("+15550100",)}),
             ("$pageview:+15550100", {"$pageview": ("+15550100",)}),
             ("step:1:+15550100", {"step:1": ("+15550100",)}),
         ],
         ids=[
-            *("one", "blanks", "two numbers", "twice the same", "colon", "empty entry", "lines"),
+            *(
+                "one",
+                "blanks",
+                "two numbers",
+                "twice the same",
+                "colon",
+                "empty entry",
+                "lines",
+                "old lines",
+            ),
             *("byte order mark", "proto", "dollar", "digit"),
         ],
     )
@@ -373,6 +387,8 @@ class TestOptional:
 
     def test_numbers_from_event_data_need_countries(self, problems_of):
         """Whoever can post an event could otherwise text the world at our expense."""
+        mixed = {"order shipped": ["+15550100", "{person.properties.phone}"]}
+        assert len(problems_of(triggeringEventsAndNumber=mixed)) == 1
         assert problems_of(triggeringEventsAndNumber=PHONES) == [
             "allowedCountryCodes: missing; 'order shipped' texts numbers from event data"
         ]

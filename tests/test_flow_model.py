@@ -272,6 +272,9 @@ class Truth:
             assert not last.accepted or self.policy == "resend"
         elif last.status not in (Status.UNCERTAIN, None):
             assert not last.accepted
+        if last.status is Status.DUPLICATE:
+            before = [d.status for d in self.world.log[:-1] if d.n == last.n]
+            assert {Status.SENT, Status.UNCERTAIN, Status.REFUSED, None}.intersection(before)
         if last.committed:
             assert last.status in (Status.SENT, Status.UNCERTAIN, None)
 

@@ -122,6 +122,15 @@ class TestOutcome:
 
         assert len(fake.outbox[0].body) == 160
 
+    def test_its_repr_and_its_log_line_show_no_text(self, plugin, caplog):
+        """A body may hold what a person wrote; held_back is in the record."""
+        caplog.set_level("DEBUG", "posthog_twilio")
+        (outcome,) = on_event(signup("1"), plugin(messageTemplate="private {held_back}"))
+
+        (record,) = caplog.records
+        assert "private" not in repr(outcome) + record.getMessage()
+        assert record.held_back == 0
+
 
 class TestWords:
     @pytest.mark.parametrize(
@@ -287,6 +296,16 @@ class TestDoubtWithoutUuid:
         assert deliver(signup(), meta) == ["uncertain"]
         clock.tick(HOUR - 1)
         assert deliver(signup(), meta) == ["cooling_down"]
+
+    def test_what_surely_did_not_go_out_is_not_looked_up(self, plugin, fake):
+        """Only doubt is worth a look at the list."""
+        fake.fail(500)
+        fake.fail("no connection", times=4)
+
+        assert deliver(signup("1"), plugin(whenInDoubt="ask")) == ["retry"]
+        assert [request.method for request in fake.requests] == ["POST", "GET", "GET"] + [
+            "POST"
+        ] * 4
 
     def test_with_one_it_is_put_off(self, plugin, fake, clock):
         """The same failures, and the next delivery after the lease sends it."""

@@ -179,16 +179,16 @@ class TestTable:
         assert "*: a PostHog action of this name fired." in by_action
 
     def test_a_long_list_is_shortened(self):
-        """The first 20 and the last 5 are shown, and how many more there are; --all shows them."""
+        """The first 40 and the last 10 are shown, and how many more there are; --all shows them."""
         many = findings(report(*(text(n, body=f"text {n:02}") for n in range(60))))
 
         lines = shown(many)
 
-        assert "... 35 more messages; --all shows them" in lines
-        assert ("text 19" in lines, "text 20" in lines) == (True, False)
-        assert ("text 54" in lines, "text 55" in lines) == (False, True)
+        assert "... 10 more messages; --all shows them" in lines
+        assert ("text 39" in lines, "text 40" in lines) == (True, False)
+        assert ("text 49" in lines, "text 50" in lines) == (False, True)
         assert all(f"text {n:02}" in shown(many, every=True) for n in range(60))
-        assert "more messages" not in shown(findings(report(*map(text, range(25)))))
+        assert "more messages" not in shown(findings(report(*map(text, range(50)))))
 
     def test_nothing_to_send_is_said(self):
         """An empty table would leave people guessing."""

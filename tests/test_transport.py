@@ -717,6 +717,14 @@ class TestTransport:
                 MESSAGE, "Hi".__eq__, LONG_AGO
             )
 
+    def test_a_sid_that_is_no_text_is_none(self):
+        """A 201 counts as sent whatever its body, and an outcome's sid is text or None."""
+        listing = Listing()
+        listing.text = '{"sid": 7}'
+        answer = TwilioTransport(SID, SID, TOKEN, http_client=listing).send(MESSAGE, float("inf"))
+
+        assert (answer.verdict, answer.sid) == (Verdict.ACCEPTED, None)
+
     def test_retries_wait_longer_each_time(self):
         """A quarter of a second, a half, one; ten per cent of jitter keeps workers apart."""
         waits = []

@@ -89,6 +89,13 @@ class TestTriggers:
 
         assert index.ignores("whatever")
 
+    def test_its_own_name_needs_no_action(self):
+        """An event of a trigger's name fires it, whatever an action of that name says."""
+        index = triggers("A", actions=[Action("A", anywhere=True, likes=lambda _: False)])
+
+        assert fired(index, "A") == ["A"]
+        assert fired(index, "x") == []
+
     def test_the_order_is_the_settings(self):
         """Several triggers of one event fire in the order in which they were set up."""
         actions = [Action("B", "x"), Action("A", "x", anywhere=True), Action("C", "x")]

@@ -48,9 +48,9 @@ class Cache(Protocol):
 
     A span covers ``[now, now + seconds)``.  *seconds* is above 0 and at most
     100 years, fractions welcome; anything else is a ``ValueError``.  A count
-    outlives its span by at least as long again, then the key is as if it had
-    never been asked for.  Errors of the underlying store are let through: the
-    caller sends nothing then.
+    outlives its span by at least as long again (in these caches by a day at
+    least), then the key is as if it had never been asked for.  Errors of the
+    underlying store are let through: the caller sends nothing then.
 
     Whoever writes a cache inherits :class:`posthog_twilio.testing.CacheContract`.
     """

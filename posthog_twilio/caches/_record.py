@@ -76,7 +76,7 @@ def commit(record: Record, claim: Claim, seconds: float, now: float) -> Record:
         return record
     told = claim.held_back + 1 if record.state == "pending" else 0
     asks, until = max(0, record.asks - told), now + seconds
-    return Record(record.token, "committed", asks, until, until + seconds)
+    return Record(record.token, "committed", asks, until, until + max(seconds, DAY))
 
 
 def release(record: Record, claim: Claim, now: float) -> Record:

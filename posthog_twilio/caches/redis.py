@@ -67,12 +67,14 @@ return {{now < lapsed_until and 'lapsed' or 'new', held_back}}
 
 COMMIT = (
     RECORD
-    + """
+    + f"""
+local day = {DAY * 1000}
 if held then
     if state == 'pending' then
         asks = math.max(0, asks - tonumber(ARGV[3]) - 1)
     end
-    state, busy_until, kept_until, lapsed_until = 'committed', now + span, now + 2 * span, 0
+    state, busy_until, lapsed_until = 'committed', now + span, 0
+    kept_until = busy_until + math.max(span, day)
     write()
 end
 """

@@ -65,7 +65,7 @@ UPDATE posthog_twilio_claims SET
     state = 'committed',
     asks = max(0, asks - iif(state = 'pending', :held_back + 1, 0)),
     busy_until = :now + :seconds,
-    kept_until = :now + :seconds + :seconds,
+    kept_until = :now + :seconds + max(:seconds, {DAY}),
     lapsed_until = 0
 WHERE {HELD}
 """  # noqa: S608 - constants only

@@ -176,13 +176,14 @@ class Background:
         """Note that *item* is no longer in hand; let it wait if it is to be tried again."""
         due = time.monotonic() + (again or 0)
         with self._changed:
+            too_late = self._until is not None and due > self._until
+        if again is not None and too_late:
+            self._drop(item)  # still in hand, so that closing waits for it, but not under the lock
+        with self._changed:
             self._busy -= 1
-            in_time = not self._until or due <= self._until
-            if again is not None and in_time:
+            if again is not None and not too_late:
                 self._push(due, item, tries + 1)
             self._changed.notify_all()
-        if again is not None and not in_time:
-            self._drop(item)
 
     def _push(self, due: float, item: Any, tries: int) -> None:
         heappush(self._waiting, (due, next(self._numbers), item, tries))
