@@ -253,6 +253,17 @@ class TestLimitAndRedelivery:
         assert deliver(signup("1"), meta) == ["over_limit"]
         assert len(fake.outbox) == 1
 
+    @pytest.mark.parametrize("policy", ["ask", "resend"])
+    def test_a_dead_workers_event_that_is_sent_counts_too(self, plugin, fake, clock, policy):
+        """Its first worker's slot counts, and so does the one of the message that went out."""
+        meta = plugin(dailyLimit=2, whenInDoubt=policy, timeout=1)
+        die(meta, fake, signup("1"))
+        clock.tick(LEASE)
+        assert deliver(signup("1"), meta) == ["sent"]
+
+        clock.tick(1)
+        assert deliver(signup("2"), meta) == ["over_limit"]
+
     def test_a_slot_that_came_free_is_used(self, plugin, fake):
         """A slot seen pending is not remembered as used."""
         names = {"a": NUMBER, "b": NUMBER, "signup": NUMBER}

@@ -477,26 +477,31 @@ class TestTheQueue:
         assert hook.lost == 1
         assert "no time left for event 018f-1" in caplog.text
 
-    @pytest.mark.usefixtures("eager_threads")
     def test_who_waits_for_the_end_takes_no_wake_up_call_from_a_thread(
-        self, texting, hooked, failing, monkeypatch
+        self, texting, hooked, fake_twilio, failing, monkeypatch
     ):
-        """Events go on being handled while others flush and one waits for its next try."""
+        """An event is handled at once though others, who flush, have waited for longer."""
         monkeypatch.setattr(posthog_sdk, "RETRIES", (3600.0,))
         hook = hooked(texting(cache=failing(1)), threads=1, drain=0)
-        flushes = [threading.Thread(target=hook.flush, args=(60,)) for _ in range(4)]
-        hook(signup(0))
-        for flush in flushes:
+        background = hook._background
+        settle, flush = background._settle, threading.Thread(target=hook.flush, args=(60,))
+
+        def settle_and_let_others_wait_first(*job):
+            settle(*job)
             flush.start()
+            wait_until(lambda: background._changed._waiters)
 
-        for number in range(1, 50):
-            hook(signup(number))
-            wait_until(lambda: not hook._background._busy and len(hook._background._waiting) == 1)
+        background._settle = settle_and_let_others_wait_first
+        hook(signup(1))  # waits for an hour
+        wait_until(lambda: len(background._changed._waiters) == 2)
+        background._settle = settle
+        hook(signup(2))
 
+        wait_until(lambda: fake_twilio.outbox)
         hook.close()
-        for flush in flushes:
-            flush.join(30)
-        assert hook.lost == 1
+        flush.join(30)
+
+        assert not flush.is_alive()
 
     def test_a_thread_that_dies_is_replaced(self, texting, hooked, fake_twilio, monkeypatch):
         """An exit in the middle of the work ends one thread, and the next event starts another."""
@@ -596,9 +601,10 @@ class TestClosing:
     ):
         """Where all that waits is due after the end, closing drops it at once."""
         monkeypatch.setattr(posthog_sdk, "RETRIES", (3600.0,))
-        hook = hooked(texting(cache=failing(1)), drain=60)
+        cache = failing(1)
+        hook = hooked(texting(cache=cache), drain=60)
         hook(signup())
-        wait_until(lambda: hook._background._waiting and not hook._background._busy)
+        wait_until(lambda: cache.asked and hook._background._waiting)
         closing = threading.Thread(target=hook.close)
         closing.start()
 
