@@ -42,18 +42,16 @@ def seconds(statement: str, **names) -> float:
 def ratios() -> dict[str, float]:
     """Return the cost of a miss as a multiple of the bare function's."""
     table = {f"event {n}": n for n in range(10)}
-    few, many = plugin(10), plugin(10_000)
     base = seconds("bare(event, table)", bare=bare, table=table)
-    return {
-        "on_event, 10 triggers": seconds("on_event(event, meta)", on_event=on_event, meta=few) / base,
-        "on_event, 10,000 triggers": seconds("on_event(event, meta)", on_event=on_event, meta=many)
-        / base,
-        "matches, 10 triggers": seconds("meta.matches(event)", meta=few) / base,
-        "matches, 10,000 triggers": seconds("meta.matches(event)", meta=many) / base,
-    }
+    found = {}
+    for number in (10, 10_000):
+        names = {"on_event": on_event, "meta": plugin(number)}
+        for call in ("on_event(event, meta)", "meta.matches(event)"):
+            found[f"{call}, {number:,} triggers"] = seconds(call, **names) / base
+    return found
 
 
 if __name__ == "__main__":
     print(f"CPython {sys.version.split()[0]}; a bare function with one dict look-up is 1.00")
     for name, ratio in ratios().items():
-        print(f"{name:<28}{ratio:>6.2f}")
+        print(f"{name:<40}{ratio:>6.2f}")

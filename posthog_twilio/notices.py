@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from posthog_twilio.caches import Cache, MemoryCache
 from posthog_twilio.config import Config, strip
 from posthog_twilio.message import Template, ucs2_cause
+from posthog_twilio.phone import numbering_plans
 
 if TYPE_CHECKING:
     from posthog_twilio.actions import Action
 
 DAY = 86_400
+_LIQUID_FILTER = re.compile(r"\{\{[^{}|]*\|[^{}]*\}\}")
 _ABOUT_ALL = "actions: "  # how a warning begins that concerns the list, not the one action
 
 log = logging.getLogger("posthog_twilio")
@@ -45,6 +48,7 @@ def notices(config: Config, cache: Cache, actions: tuple[Action, ...]) -> tuple[
         *_about_actions(config, actions),
         *_about_cache(config, cache),
         *_about_template(config),
+        *_about_recipients(config),
     )
 
 
@@ -82,4 +86,18 @@ def _about_template(config: Config) -> Iterator[str]:
         yield (
             f"messageTemplate: {cause} is not in SMS's own alphabet, so a part holds "
             "70 characters, not 160"
+        )
+    if found := _LIQUID_FILTER.search(config.template):
+        yield (
+            f"messageTemplate: {found[0]} is no path and stays as it is; "
+            "Liquid's filters are not applied"
+        )
+
+
+def _about_recipients(config: Config) -> Iterator[str]:
+    from_data = any("{" in number for numbers in config.triggers.values() for number in numbers)
+    if from_data and numbering_plans() is None:
+        yield (
+            "triggeringEventsAndNumber: numbers from event data are checked against the "
+            "best-known premium ranges only; pip install 'posthog-twilio[phone]' knows more"
         )

@@ -261,17 +261,18 @@ class Member:
 
 
 @pytest.mark.parametrize(
-    ("when", "rounds", "commits"),
-    [("before", 3, True), ("accepted", 1, False)],
+    ("when", "commits"),
+    [("before", True), ("accepted", False)],
     ids=["before its request left", "before its first commit"],
 )
 def test_nothing_is_lost_or_sent_twice_when_one_of_three_is_killed(
-    when: str, rounds: int, commits: bool, cluster: Cluster, topic: str, tmp_path: Path
+    when: str, commits: bool, cluster: Cluster, topic: str, tmp_path: Path
 ) -> None:
     """
     Each of a hundred people is texted exactly once, though one consumer dies as it sends.
 
-    Where each has three events, these are spread over the partitions.
+    Half of them have three events each, in different partitions; the one in whose message the
+    consumer dies has a single one, so that no other event makes up for it.
     """
     need("redis", programs=("redis-server",))
     killed = load("benchmarks/killed.py")
@@ -294,13 +295,12 @@ def test_nothing_is_lost_or_sent_twice_when_one_of_three_is_killed(
         cluster.produce(topic, [row(phone) for phone in PHONES], *PARTITIONS)
         until(lambda: victim.is_trapped)
         until(lambda: any(place > 1 for place in done()) == commits)
-        for turn in range(1, rounds):
+        for turn in (1, 2):
             turned = [*PARTITIONS[turn:], *PARTITIONS[:turn]]
-            cluster.produce(topic, [row(phone) for phone in PHONES], *turned)
+            cluster.produce(topic, [row(phone) for phone in PHONES[:50]], *turned)
 
         killed.kill_group(victim.process)
-        rows = [25 * rounds + (number == 0) for number in PARTITIONS]
-        until(lambda: cluster.committed(topic) == rows)
+        until(lambda: sum(cluster.committed(topic)) == 1 + 100 + 50 + 50)
         codes = [member.stop() for member in others]
 
     lines = (tmp_path / "accepted.jsonl").read_text().splitlines()

@@ -55,13 +55,15 @@ class FlakyHttp:
         if fate == "broken":
             return Reply(500, "{}", {})
         self._http.request(method, url, **options)
+        if fate == "broken later":
+            return Reply(500, "{}", {})
         raise ReadTimeout
 
     def close(self) -> None:
         self._http.close()
 
 
-FATES = ["too many", "no connection", "broken", "answer lost", None, None]
+FATES = ["too many", "no connection", "broken", "broken later", "answer lost", None, None, None]
 
 
 class FlakyCache:

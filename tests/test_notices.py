@@ -159,3 +159,34 @@ class TestNotices:
         assert tuple(record.getMessage() for record in caplog.records) == meta.warnings
         assert {record.levelname for record in caplog.records} == {"WARNING"}
         assert len(meta.warnings) == 4
+
+
+PHONES = {
+    "triggeringEventsAndNumber": "order shipped:{person.properties.phone}",
+    "allowedCountryCodes": "+1",
+}
+
+
+class TestRecipients:
+    def test_without_numbering_plans_it_says_so(self, setup, monkeypatch):
+        """Whoever texts numbers from event data hears of the extra that knows premium ranges."""
+        monkeypatch.setattr("posthog_twilio.notices.numbering_plans", lambda: None)
+
+        (warning,) = setup(**PHONES).warnings
+        assert "pip install 'posthog-twilio[phone]'" in warning
+        assert setup().warnings == ()
+
+    def test_with_them_there_is_nothing_to_say(self, setup, monkeypatch):
+        """Where the extra is installed, it is used."""
+        monkeypatch.setattr("posthog_twilio.notices.numbering_plans", object)
+
+        assert setup(**PHONES).warnings == ()
+
+
+class TestLiquid:
+    def test_a_filter_is_said_to_stay_as_it_is(self, setup):
+        """What looks like Liquid and is no path would be sent as it stands."""
+        meta = setup(messageTemplate="Hi {{ person.properties.name | upcase }}")
+
+        (warning,) = meta.warnings
+        assert "{{ person.properties.name | upcase }} is no path" in warning
