@@ -53,7 +53,6 @@ def consume(consumer: Consumer, meta: Meta, stopping: threading.Event) -> None:
             if message is None:
                 continue
             place = TopicPartition(TOPIC, message.partition(), message.offset() + 1)
-            consumer.store_offsets(offsets=[place])
             if is_settled(message, meta):
                 consumer.store_offsets(offsets=[place])
                 if tries:

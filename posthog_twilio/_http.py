@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import os
 import time
-from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from attrs import field, frozen
+
+from posthog_twilio.locks import fork_safe_lock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -61,7 +62,7 @@ class PooledHttpClient:
 
     def __init__(self, timer: Callable[[], float] | None = None) -> None:
         self._timer = timer or (lambda: time.monotonic())
-        self._lock = Lock()
+        self._lock = fork_safe_lock()
         self._idle: list[tuple[float, Session]] = []
         self._pid = os.getpid()
 

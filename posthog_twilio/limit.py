@@ -11,10 +11,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
-from threading import Lock
 
 from posthog_twilio.caches import Claim
 from posthog_twilio.claims import Claims, key_of
+from posthog_twilio.locks import fork_safe_lock
 from posthog_twilio.outcome import Status
 
 log = logging.getLogger("posthog_twilio")
@@ -46,7 +46,7 @@ class DailyLimit:
         self._limit = limit
         self._scope = scope
         self._now = now
-        self._lock = Lock()
+        self._lock = fork_safe_lock()
         self._day = ""
         self._used: set[int] = set()
         self._told = False

@@ -8,12 +8,12 @@ arithmetic where their data is.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from threading import Lock
 from typing import TYPE_CHECKING, Literal
 
 from attrs import evolve, frozen
 
 from posthog_twilio.caches._protocol import DAY, Claim, as_seconds, new_token
+from posthog_twilio.locks import fork_safe_lock
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -93,7 +93,7 @@ class RecordCache(ABC):
 
     def __init__(self, timer: Callable[[], float]) -> None:
         self._timer = timer
-        self._lock = Lock()
+        self._lock = fork_safe_lock()
 
     @abstractmethod
     def _read(self, key: str, now: float) -> Record: ...
