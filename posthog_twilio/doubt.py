@@ -39,7 +39,7 @@ from posthog_twilio.transport import Answer, Message, Transport, Unreadable, Ver
 
 ASK_AGAIN = 2.0
 """Seconds until an empty message list is believed."""
-ASK_WITHIN = 30.0
+ASK_WITHIN = 24.0
 """Seconds after the last start of a send in which a look at the list may start; even one
 that comes in slowly ends before the lease."""
 

@@ -21,7 +21,7 @@ from posthog_twilio.outcome import Outcome, Status
 from posthog_twilio.transport import Answer, Message, Transport, TwilioTransport, Verdict
 from posthog_twilio.triggers import Recipient, Trigger, Triggers
 
-PATIENCE = 8.0
+PATIENCE = 16.0
 """Seconds after the first claim in which a send may start.  With the time limits of one
 attempt and of looking a message up, it stays below the lease."""
 _MOST_IGNORED = 1024

@@ -23,6 +23,13 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests of engines, so that they can be left out."""
+    for item in items:
+        if item.path.name.startswith("test_engine_"):
+            item.add_marker("engine")
+
+
 @frozen
 class RedisServer:
     """A Redis of our own on loopback."""

@@ -106,7 +106,9 @@ NEGATIVE = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("actual", [MISSING, None, float("nan"), float("inf")], ids=repr)
+@pytest.mark.parametrize(
+    "actual", [MISSING, None, float("nan"), float("inf")], ids=["missing", "null", "nan", "inf"]
+)
 def test_missing_and_null(actual):
     """A missing property and a null one say no to positive operators and yes to negative ones."""
     for operator, value in POSITIVE:

@@ -13,6 +13,7 @@ from posthog_twilio.claims import LEASE
 from posthog_twilio.doubt import ASK_WITHIN
 from posthog_twilio.plugin import PATIENCE
 from posthog_twilio.testing import FakeTwilio
+from posthog_twilio.transport import LOOK_UP
 
 NUMBER = "+15550100001"
 HOUR = 3600
@@ -450,7 +451,9 @@ class TestAsk:
 
     def test_no_second_look_starts_then_either(self, plugin, fake, clock):
         """There is one look where the second would come too late."""
-        fake.on_request = lambda request: clock.tick(37 if request.method == "POST" else 0)
+        fake.on_request = lambda request: clock.tick(
+            PATIENCE + ASK_WITHIN - 1 if request.method == "POST" else 0
+        )
         fake.fail("hang")
 
         assert deliver(signup("1"), plugin(whenInDoubt="ask")) == ["retry"]
@@ -501,3 +504,23 @@ class TestAskAfterADeath:
 
         assert deliver(signup("1"), meta) == ["uncertain"]
         assert fake.outbox == []
+
+
+def test_a_slow_list_does_not_keep_a_dead_workers_message_back(texting, clock):
+    """Two looks that each take nearly as long as they may leave time to send."""
+    fake = FakeTwilio(clock=clock)
+    meta = texting(http_client=fake, whenInDoubt="ask")
+
+    def kill(_request):
+        raise Killed
+
+    fake.on_request = kill
+    with pytest.raises(Killed):
+        on_event(signup("1"), meta)
+    clock.tick(LEASE)
+    fake.on_request = lambda request: request.method == "GET" and clock.tick(LOOK_UP)
+
+    (outcome,) = on_event(signup("1"), meta)
+
+    assert outcome.status is Status.SENT
+    assert len(fake.outbox) == 1

@@ -366,6 +366,7 @@ class TestWithTheSDK:
         assert hook.lost == 1
         assert len(posthog.events) == 2
 
+    @pytest.mark.speed
     def test_it_adds_few_microseconds(self, client):
         """A capture that fires nothing costs under 10 µs more with the hook."""
         client(None)

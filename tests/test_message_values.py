@@ -31,6 +31,9 @@ class Raises:
     def __str__(self):
         raise RuntimeError("no")
 
+    def __repr__(self):
+        return "Raises()"  # for pytest
+
 
 class Impostor(str):
     """Text that lies about itself."""

@@ -80,7 +80,7 @@ class TestReadme:
         run = f"{sys.executable} -m posthog_twilio {arguments}"
         done = subprocess.run(["bash", "-c", run], capture_output=True, text=True, check=True)
 
-        assert "594 events, 97 matched; 41 messages" in done.stdout
+        assert "594 events, 97 matched, 41 messages" in done.stdout
         assert max(map(len, done.stdout.splitlines())) <= 80
         assert done.stderr == ""
 

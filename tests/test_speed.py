@@ -18,6 +18,7 @@ def matching():
     return module
 
 
+@pytest.mark.speed
 def test_a_miss_costs_about_a_dict_look_up(matching, monkeypatch):
     """At most 1.5 times a bare function with one look-up, 2 with 10,000 triggers."""
     monkeypatch.setattr(matching, "NUMBER", 50_000)
