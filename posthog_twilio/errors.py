@@ -28,16 +28,16 @@ class ConfigError(ValueError):
     Raised when plugin parameters cannot be used; never worth a retry.
 
     Attributes:
-        problems: one sentence per faulty setting, each beginning with the
+        problems: a list of sentences, one per fault, each beginning with the
             setting's name in plugin.json.
 
     """
 
     def __init__(self, problems: Iterable[str]) -> None:
-        self.problems = tuple(problems)
+        self.problems = list(problems)
         super().__init__("\n  ".join(["invalid plugin settings", *self.problems]))
 
-    def __reduce__(self) -> tuple[type[ConfigError], tuple[tuple[str, ...]]]:
+    def __reduce__(self) -> tuple[type[ConfigError], tuple[list[str]]]:
         return type(self), (self.problems,)
 
 

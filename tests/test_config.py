@@ -400,14 +400,14 @@ class TestAllInOneGo:
         with pytest.raises(ConfigError) as caught:
             Config.parse({"tiemout": 5, "zzz": 1})
 
-        assert caught.value.problems == (
+        assert caught.value.problems == [
             "accountSID: missing",
             "authToken: missing",
             "triggeringEventsAndNumber: missing",
             "senderPhoneNumber: missing",
             "tiemout: unknown setting; did you mean timeout?",
             "zzz: unknown setting",
-        )
+        ]
 
     @pytest.mark.parametrize("settings", [None, [], "config", 3])
     def test_no_mapping_is_no_config(self, settings):
@@ -420,7 +420,7 @@ class TestAllInOneGo:
         error = ConfigError(["timeout: missing"])
 
         assert isinstance(error, ValueError)
-        assert pickle.loads(pickle.dumps(error)).problems == ("timeout: missing",)
+        assert pickle.loads(pickle.dumps(error)).problems == ["timeout: missing"]
         assert str(error) == "invalid plugin settings\n  timeout: missing"
 
 
