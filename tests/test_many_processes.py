@@ -160,3 +160,42 @@ def test_on_one_redis(tmp_path: Path, redis_server: RedisServer) -> None:
     accepted, told = run(tmp_path, redis_cache, redis_server.url, next(PREFIX))
 
     check(accepted, told)
+
+
+def hold_back(config: dict[str, Any], path: str, events: int) -> None:
+    """Deliver events at a moment when the timeout runs, in a process of its own."""
+    with SQLiteCache(path, timer=lambda: 1030.0) as cache:
+        meta = setup_plugin(config, cache=cache)
+        for _ in range(events):
+            [outcome] = on_event({"event": "signup"}, meta)
+            assert outcome.status == "cooling_down"
+
+
+def test_what_two_processes_hold_back_one_message_tells(
+    tmp_path: Path, twilio_config: dict[str, Any], fake_twilio: Any
+) -> None:
+    """The sum of both is in the next message, and in no other."""
+    path, now = str(tmp_path / "cooldowns.db"), [1000.0]
+    with SQLiteCache(path, timer=lambda: now[0]) as cache:
+        meta = setup_plugin(twilio_config, cache=cache, http_client=fake_twilio)
+        on_event({"event": "signup"}, meta)
+        spawn = multiprocessing.get_context("spawn")
+        both = [
+            spawn.Process(target=hold_back, args=(twilio_config, path, events))
+            for events in (150, 250)
+        ]
+        for process in both:
+            process.start()
+        for process in both:
+            process.join(60)
+        now[0] = 1060.0
+        on_event({"event": "signup"}, meta)
+        now[0] = 1120.0
+        on_event({"event": "signup"}, meta)
+
+    assert [process.exitcode for process in both] == [0, 0]
+    assert [message.body for message in fake_twilio.outbox] == [
+        "Hi signup occurred - PostHog",
+        "Hi signup occurred (+400 more) - PostHog",
+        "Hi signup occurred - PostHog",
+    ]
