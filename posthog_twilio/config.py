@@ -29,6 +29,8 @@ _DATA = re.compile(r"(?P<channel>[a-z]+:)?\{\{?\s*(?P<path>[^{}]*?)\s*\}\}?")
 _ADDRESS_TAIL = re.compile(
     r"(?s)(?P<name>.*?)\s*:\s*(?P<address>(?:(?:whatsapp|messenger|rcs):)?(?:[^:{}]*|\{.*\}))"
 )
+_TOKEN = re.compile(r"[0-9A-Za-z]{32,}")
+_SPACED_NUMBER = re.compile(r"\+?[0-9](?:[ \u00a0().-]*[0-9]){6,}")
 _LEFTOVER = re.compile(r"(?i):\s*(?:\+[0-9]+|whatsapp|messenger|rcs)\s*$")
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
@@ -39,9 +41,12 @@ def strip(value: Any) -> Any:
 
 
 def shown(value: Any) -> str:
-    """Show *value* in an error: bounded, phone numbers masked, containers by their type."""
+    """Show *value* in an error: bounded, numbers and tokens hidden, containers by their type."""
     if isinstance(value, str):
-        return repr(mask(value if len(value) <= 40 else value[:39] + "…"))
+        # What was typed into the wrong box may be a token, or a number with blanks in it.
+        text = _TOKEN.sub(lambda found: f"({len(found[0])} letters and digits)", value)
+        text = _SPACED_NUMBER.sub(lambda found: mask(re.sub(r"[^+0-9]", "", found[0])), text)
+        return repr(text if len(text) <= 60 else text[:59] + "…")
     if value is None or isinstance(value, bool | int | float):
         return mask(repr(value))
     return _kind(value)

@@ -13,7 +13,9 @@ before it came.  ``whenInDoubt`` chooses what happens then:
     read alike, to one number, around the same time cannot be told apart: name
     something of the event in the template, such as its uuid.
 ``resend``
-    Send again, once, at once.  Never lost, maybe twice.
+    Send again: at once after a broken connection or an HTTP 5xx, with the next
+    delivery after a read timeout.  Each delivery whose answer is lost may be
+    one message more.
 
 Where there is no time left to send again safely, the claims are left to lapse
 and the event is asked for once more; its next delivery comes in here.  An event

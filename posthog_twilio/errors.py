@@ -47,8 +47,10 @@ class InvalidEvent(ValueError):
 
 class RetryError(Exception):
     """
-    Raised when at least one message surely did not go out and may go out later.
+    Raised when at least one message is not settled yet.
 
+    It was not sent, another worker has it in hand, or, where ``whenInDoubt`` is
+    ``ask`` or ``resend``, it is still in doubt.
     It is raised after all recipients of the event were tried.  Delivering the
     same event again is safe: what was sent is not sent again.
 

@@ -117,7 +117,7 @@ def compose(template: Template, event: Any, held_back: int, max_segments: int | 
         The body, or ``""`` where nothing in it could be seen.
 
     """
-    body = template.render(event, held_back).rstrip()
+    body = template.render(event, held_back)
     return shorten(body, max_segments) if _VISIBLE.search(body) else ""
 
 
@@ -130,7 +130,7 @@ def same_message(template: Template, event: Any, max_segments: int | None, body:
     """
     body = body.rstrip()
     return body != "" and any(
-        compose(template, event, held_back, max_segments) == body
+        compose(template, event, held_back, max_segments).rstrip() == body
         for held_back in _possible_counts(template, event, body)
     )
 

@@ -42,8 +42,8 @@ def load_actions(settings: Any, given: Any, problems: list[str]) -> tuple[Action
     return tuple(found)
 
 
-def notices(config: Config, cache: Cache, actions: tuple[Action, ...]) -> tuple[str, ...]:
-    """Return all warnings about a set-up, one sentence each."""
+def notices(config: Config, cache: Cache | None, actions: tuple[Action, ...]) -> tuple[str, ...]:
+    """Return all warnings about a set-up, one sentence each; no *cache* is none to warn of."""
     return (
         *_about_actions(config, actions),
         *_about_cache(config, cache),
@@ -73,7 +73,7 @@ def _about_actions(config: Config, actions: tuple[Action, ...]) -> Iterator[str]
             )
 
 
-def _about_cache(config: Config, cache: Cache) -> Iterator[str]:
+def _about_cache(config: Config, cache: Cache | None) -> Iterator[str]:
     if isinstance(cache, MemoryCache) and config.cooldown >= DAY:
         yield (
             f"timeout: {config.cooldown} s in a cache in memory, which a restart forgets; "

@@ -25,7 +25,7 @@ class Status(str, Enum):
     UNCERTAIN = "uncertain"
     """Twilio may have accepted the message; it is not sent again by itself."""
     RETRY = "retry"
-    """Surely not sent; deliver the event again."""
+    """Not known to be sent; deliver the event again, which is safe."""
 
     __str__ = str.__str__
 

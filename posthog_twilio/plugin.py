@@ -292,8 +292,8 @@ def on_event(event: Mapping[str, Any], meta: Meta) -> tuple[Outcome, ...]:
 
     Raises:
         InvalidEvent: when *event* is no plugin event; nothing was claimed.
-        RetryError: when something surely was not sent and may be later;
-            raised after all recipients were tried.  Deliver the event again.
+        RetryError: when a message is not settled yet; raised after all
+            recipients were tried.  Deliver the event again.
 
     """
     try:

@@ -53,28 +53,20 @@ def as_object(findings: Findings) -> dict[str, Any]:
     """
     Return a replay as one JSON object; numbers are in full.
 
-    Keys: ``events, matched, outcomes, segments, messages``, as the README has them, and beside
-    them ``timeout, cost, triggers, not_sent, faults, untimed``.  With several timeouts
-    ``timeouts`` is a list of objects that hold what depends on the timeout.
+    Keys: ``events, matched, outcomes, segments, messages``, and ``cost`` where a price was given.
+    With several timeouts ``timeouts`` is a list of objects that hold what depends on the
+    timeout: ``timeout, triggers, not_sent`` too.
     """
     reading = findings.reading
     counts = {"events": reading.events, "matched": reading.matched}
-    faults = {"faults": reading.faults, "untimed": reading.untimed}
-    each = [_of_timeout(findings, report) for report in findings.reports]
-    if len(each) == 1:
-        return {**counts, **faults, **each[0]}
-    return {**counts, **faults, "timeouts": each}
+    if len(findings.reports) == 1:
+        return {**counts, **_of_timeout(findings, findings.reports[0])}
+    return {**counts, "timeouts": [_one_of_several(findings, each) for each in findings.reports]}
 
 
-def _of_timeout(findings: Findings, report: Report) -> dict[str, Any]:
-    cost = findings.cost(report.segments)
+def _one_of_several(findings: Findings, report: Report) -> dict[str, Any]:
     return {
         "timeout": report.timeout,
-        "outcomes": {
-            str(status): report.outcomes[status] for status in Status if report.outcomes[status]
-        },
-        "segments": report.segments,
-        **({} if cost is None else {"cost": float(cost)}),
         "triggers": [_of_trigger(name, tally) for name, tally in report.tallies.items()],
         "not_sent": [
             {"status": str(status), "trigger": trigger, "reason": reason, "count": count}
@@ -82,6 +74,18 @@ def _of_timeout(findings: Findings, report: Report) -> dict[str, Any]:
                 report.reasons.items(), key=lambda item: (-item[1], str(item[0]))
             )
         ],
+        **_of_timeout(findings, report),
+    }
+
+
+def _of_timeout(findings: Findings, report: Report) -> dict[str, Any]:
+    cost = findings.cost(report.segments)
+    return {
+        "outcomes": {
+            str(status): report.outcomes[status] for status in Status if report.outcomes[status]
+        },
+        "segments": report.segments,
+        **({} if cost is None else {"cost": float(cost)}),
         "messages": [_of_text(text) for text in report.texts],
     }
 
@@ -106,7 +110,6 @@ def _of_text(text: Text) -> dict[str, Any]:
         "body": text.body,
         "segments": text.segments,
         "held_back": text.held_back,
-        "event": text.event,
     }
 
 

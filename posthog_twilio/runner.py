@@ -25,6 +25,7 @@ from attrs import define, field
 
 from posthog_twilio import events
 from posthog_twilio.errors import InvalidEvent, RetryError
+from posthog_twilio.fields import shown_id
 from posthog_twilio.outcome import Status
 from posthog_twilio.plugin import Meta
 
@@ -115,7 +116,7 @@ class DeadLetters:
     def event(self, event: Mapping[str, Any], reason: str) -> None:
         """Keep an event."""
         if not self._write(dict(event)):
-            self._complain(f"not delivered: event {events.uuid(event)}: {reason}")
+            self._complain(f"not delivered: event {shown_id(event)}: {reason}")
 
     def line(self, line: bytes, reason: str) -> None:
         """Keep a line that holds no event, or that there was no time for."""

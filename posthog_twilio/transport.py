@@ -33,6 +33,8 @@ BACK_OFF = (0.25, 0.5, 1.0)
 """Seconds before each retry of what surely was not processed; 10 % jitter is added."""
 LOOK_UP = 4.0
 """Seconds to wait for an answer when looking through the message list."""
+FOREIGN = 20.0
+"""Seconds for a client that was handed in without a limit, to connect and to read, each."""
 _NEWEST = 100
 _TRIAL = "Sent from your Twilio trial account - "
 _quiet: ContextVar[bool] = ContextVar("posthog_twilio_quiet", default=False)
@@ -236,7 +238,7 @@ class TwilioTransport:
         client = Client(*self._auth, self._account_sid, http_client=call, environment={"_": ""})
         if self._base_url:
             client.api.base_url = self._base_url
-            client.messaging.base_url = self._base_url
+            client.messaging.base_url = self._base_url.replace("://api.", "://messaging.", 1)
         return client
 
 
@@ -258,10 +260,12 @@ class _Call:
 
     def _limit(self) -> float | None:
         """Never wait for ever, nor past the lease; a client's own shorter limit is its affair."""
+        if isinstance(self._http, PooledHttpClient):
+            return self._seconds
         theirs = getattr(self._http, "timeout", None)
         parts = theirs if isinstance(theirs, tuple) else (theirs,)
         shorter = all(isinstance(part, int | float) and part <= self._seconds for part in parts)
-        return None if shorter else self._seconds
+        return None if shorter else min(self._seconds, FOREIGN)
 
 
 def judge(call: Any, error: Exception) -> Answer:
@@ -310,7 +314,7 @@ def _text(value: Any) -> str | None:
 def _reason(status: int, code: Any, said: Any) -> str:
     advice = ADVICE.get(code) or ADVICE_BY_STATUS.get(status) or _text(said)
     if advice is None:
-        advice = "redirected; check apiBaseURL" if status < 400 else "no reason given"
+        advice = "redirected; check apiBaseURL" if 300 <= status < 400 else "no reason given"
     return f"HTTP {status}" + (f", code {code}: " if code != status else ": ") + mask(advice)
 
 
@@ -330,13 +334,18 @@ def _never_left(error: BaseException) -> BaseException | None:
     Only what happens before a request is written counts.  Any other TLS
     error does not: a broken handshake and a break after the POST look alike.
     """
+    from socket import gaierror
     from ssl import SSLCertVerificationError
 
-    from requests.exceptions import InvalidSchema, InvalidURL  # a proxy's address, for one
+    from requests import exceptions as theirs
     from urllib3.exceptions import ConnectTimeoutError, NewConnectionError, ProxyError
 
-    before = (ConnectTimeoutError, NewConnectionError, ProxyError, SSLCertVerificationError)
-    proofs = (*before, InvalidSchema, InvalidURL, UnicodeEncodeError, ConnectionRefusedError)
+    proofs = (
+        *(ConnectTimeoutError, NewConnectionError, ProxyError),
+        *(theirs.ConnectTimeout, theirs.ProxyError),
+        *(theirs.InvalidSchema, theirs.InvalidURL, theirs.MissingSchema),  # a proxy's, for one
+        *(gaierror, SSLCertVerificationError, ConnectionRefusedError, UnicodeEncodeError),
+    )
     return next((cause for cause in _causes(error) if isinstance(cause, proofs)), None)
 
 

@@ -219,7 +219,7 @@ class TestCommand:
             status, _, err = feed(lines(event("a")), "--config", config(), "--cache", "memory:")
 
         assert status == 1
-        assert "not delivered: event a: deliver this event again: no connection to Twilio" in err
+        assert "not delivered: event 'a': deliver this event again: no connection to Twilio" in err
 
     def test_unusable_arguments_end_at_once(self, feed, config, tmp_path, monkeypatch, capsys):
         """Config, cache, dead letter and standard input are looked at before anything is read."""
@@ -420,7 +420,7 @@ class TestRunner:
 
         totals = made.runner.run()
 
-        assert "not delivered: event b: 1 others wait to be tried again" in made.told[0]
+        assert "not delivered: event 'b': 1 others wait to be tried again" in made.told[0]
         assert (totals.undelivered, totals.outcomes) == (1, {"sent": 1})
 
     def test_at_the_end_all_get_a_last_try_for_some_seconds(self):
@@ -468,7 +468,7 @@ class TestRunner:
 
         assert made.lines.stopped
         assert made.meta.handled == ["a", "b"]
-        assert [line.split(":")[1] for line in made.told] == [" event a", " event c"]
+        assert [line.split(":")[1] for line in made.told] == [" event 'a'", " event 'c'"]
         assert totals.undelivered == 2
 
     def test_a_stream_that_breaks_is_told(self):
@@ -567,7 +567,7 @@ class TestDeadLetters:
 
         assert told == [
             "the dead letter could not be written: No space left on device",
-            "not delivered: event a: why",
+            "not delivered: event 'a': why",
         ]
         letters.close()
 

@@ -414,6 +414,7 @@ class TestCrash:
         look = _http.CONNECT + transport.LOOK_UP + body
 
         assert plugin.PATIENCE + attempt < LEASE
+        assert plugin.PATIENCE + 2 * transport.FOREIGN < LEASE
         assert plugin.PATIENCE + doubt.ASK_WITHIN + look < LEASE
         assert _http.READ + doubt.ASK_AGAIN < doubt.ASK_WITHIN + plugin.PATIENCE
         assert sum(transport.BACK_OFF) * 1.1 < plugin.PATIENCE

@@ -456,7 +456,7 @@ class TestTheQueue:
         assert fake_twilio.outbox == []
         assert hook.lost == 1
         assert cache.asked == 4
-        assert "gave up on event 018f-7: deliver this event again" in caplog.text
+        assert "gave up on event '018f-7': deliver this event again" in caplog.text
 
     def test_the_last_try_outlasts_a_crash(self):
         """The tries go on for longer than the lease that a crashed worker leaves behind."""
@@ -476,7 +476,7 @@ class TestTheQueue:
         assert not hook.flush(0)
         assert hook.close() == 1
         assert hook.lost == 1
-        assert "no time left for event 018f-1" in caplog.text
+        assert "no time left for event '018f-1'" in caplog.text
 
     def test_who_waits_for_the_end_takes_no_wake_up_call_from_a_thread(
         self, texting, hooked, fake_twilio, failing, monkeypatch
@@ -613,7 +613,7 @@ class TestClosing:
 
         assert not closing.is_alive()
         assert hook.lost == 1
-        assert "no time left for event 018f-0" in caplog.text
+        assert "no time left for event '018f-0'" in caplog.text
 
     def test_a_try_that_comes_too_late_is_not_waited_for(
         self, texting, hooked, monkeypatch, clock, caplog

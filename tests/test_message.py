@@ -136,9 +136,12 @@ def test_nothing_to_see_is_empty(text):
     assert compose(Template.parse(text), {"invisible": "\u200d\ufe0f \u200c"}, 0, 1) == ""
 
 
-def test_drops_trailing_blanks():
-    """Blanks at the end, where a value is missing, are not sent."""
-    assert compose(Template.parse("Hi {event.missing} \n"), EVENT, 0, None) == "Hi"
+def test_a_missing_value_is_just_empty():
+    """What stands around it is sent as it is; only the comparison ignores blanks at the end."""
+    template = Template.parse("Plan: {event.missing}")
+
+    assert compose(template, EVENT, 0, None) == "Plan: "
+    assert same_message(template, EVENT, None, "Plan:")
 
 
 hostile = st.recursive(

@@ -650,14 +650,14 @@ class TestTransport:
     @pytest.mark.parametrize(
         ("theirs", "ours"),
         [
-            (None, 30.0),
+            (None, 20.0),
             (5, None),
             (30.0, None),
-            (300, 30.0),
+            (300, 20.0),
             ((3.05, 30), None),
-            ((3.05, 300), 30.0),
-            ((3.05, None), 30.0),
-            ("soon", 30.0),
+            ((3.05, 300), 20.0),
+            ((3.05, None), 20.0),
+            ("soon", 20.0),
         ],
         ids=str,
     )

@@ -95,9 +95,9 @@ class SQLiteCache:
     on a local disk: write-ahead logging does not work over a network.
 
     It runs with ``synchronous=FULL``, so that a claim is on the disk before its
-    message leaves.  With ``NORMAL`` a power cut may take back the last claims and
-    commits, and what was sent would be sent again; so it only leaves a claim
-    that lapses, which is reported as in doubt.
+    message leaves: a power cut leaves at worst a claim that lapses, which is
+    reported as in doubt.  With ``NORMAL`` it may take back the last claims and
+    commits, and what was sent would be sent again.
 
     Args:
         path: the file; it is created where it is missing, its folder is not.
@@ -118,11 +118,11 @@ class SQLiteCache:
         *,
         timer: Callable[[], float] = lambda: time.time(),
     ) -> None:
-        self._path = os.fspath(path)
-        self._timer = timer
         self._lock = Lock()
         self._connection: sqlite3.Connection | None = None
         self._closed = False
+        self._path = os.fspath(path)
+        self._timer = timer
         self._claims = 0
         if self._path in ("", ":memory:"):
             raise ValueError(f"expected the path of a file, got {self._path!r}; see MemoryCache")

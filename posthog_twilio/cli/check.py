@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from posthog_twilio.caches import MemoryCache
 from posthog_twilio.cli import settings, terminal
 from posthog_twilio.grid import Column, Grid, one_line
 from posthog_twilio.notices import notices
@@ -34,7 +33,7 @@ def check_command(given: Namespace) -> int:
     config, actions = settings.parse(path, found)
     terminal.say(f"{path}: the settings are valid.", "")
     terminal.show(_plan(config, actions))
-    for notice in notices(config, MemoryCache(), actions):
+    for notice in notices(config, None, actions):
         terminal.say(f"warning: {notice}")
     terminal.say("")
     if given.offline:

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import evolve
 
-from posthog_twilio.caches import MemoryCache
 from posthog_twilio.cli import settings, terminal
 from posthog_twilio.cli.progress import watched
 from posthog_twilio.cli.usage import UsageError
@@ -106,9 +105,8 @@ def check_readable(paths: Sequence[str]) -> None:
 
 def warn(path: str, config: Config, actions: Sequence[Action]) -> None:
     """Print what a person should know of the set-up."""
-    for notice in notices(config, MemoryCache(), tuple(actions)):
-        if not notice.startswith("timeout:"):  # a replay's cache outlives the recording
-            terminal.complain(f"warning: {path}: {notice}")
+    for notice in notices(config, None, tuple(actions)):
+        terminal.complain(f"warning: {path}: {notice}")
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from posthog_twilio.caches import MemoryCache
 from posthog_twilio.cli.usage import UsageError
@@ -34,10 +34,8 @@ def open_cache(where: str | None) -> tuple[Cache, str]:
     """
     if where == "memory:":
         return MemoryCache(), "in memory; they end with this process"
-    if where and urlsplit(where).scheme in REDIS:
-        return _redis(
-            where
-        ), f"in Redis at {urlsplit(where).netloc.rpartition('@')[2] or 'a socket'}"
+    if where and (url := _url(where)).scheme in REDIS:
+        return _redis(where), f"in Redis at {url.netloc.rpartition('@')[2] or 'a socket'}"
     path = where or default_path()
     from posthog_twilio.caches import SQLiteCache
 
@@ -47,6 +45,13 @@ def open_cache(where: str | None) -> tuple[Cache, str]:
         return SQLiteCache(path), f"in {path}"
     except (OSError, ValueError, RuntimeError) as error:
         raise UsageError(f"--cache: {error}") from None
+
+
+def _url(where: str) -> SplitResult:
+    try:
+        return urlsplit(where)
+    except ValueError:  # its text may hold a password
+        raise UsageError("--cache: expected a URL such as redis://localhost:6379/0") from None
 
 
 def default_path() -> str:

@@ -58,7 +58,13 @@ def width() -> int:
 
 def wrapped(line: str) -> list[str]:
     """Break a line that is wider than the terminal between words."""
-    return textwrap.wrap(line, width(), subsequent_indent=" " * 6) or [""]
+    return textwrap.wrap(
+        line,
+        width(),
+        subsequent_indent=" " * 6,
+        break_long_words=False,
+        break_on_hyphens=False,
+    ) or [""]
 
 
 def rich_console(stream: TextIO) -> Any:

@@ -27,6 +27,7 @@ from contextlib import suppress
 from typing import Any
 
 from posthog_twilio.errors import RetryError
+from posthog_twilio.fields import shown_id
 from posthog_twilio.hosts._background import Background
 from posthog_twilio.plugin import Meta, on_event
 
@@ -110,15 +111,15 @@ class BeforeSend:
             if tries < len(RETRIES):
                 return RETRIES[tries]
             self._background.lose()
-            log.error("gave up on event %s: %s", event.get("uuid"), error)
+            log.error("gave up on event %s: %s", shown_id(event), error)
         except Exception:
             self._background.lose()
-            log.exception("could not handle event %s", event.get("uuid"))
+            log.exception("could not handle event %s", shown_id(event))
         return None
 
     def _leave(self, event: Mapping[str, Any]) -> None:
         self._background.lose()
-        log.error("no time left for event %s", event.get("uuid"))
+        log.error("no time left for event %s", shown_id(event))
 
 
 class _Inside(threading.local):
