@@ -98,7 +98,7 @@ async def lines_of(file: BinaryIO, ending: asyncio.Event) -> AsyncIterator[bytes
 
 async def main() -> None:
     logging.basicConfig(level=logging.INFO)
-    config = json.loads(Path(os.environ.get("POSTHOG_TWILIO_CONFIG", "config.json")).read_text())
+    config = json.loads(Path(os.environ.get("POSTHOG_TWILIO_CONFIG", "config.json")).read_bytes())
     with SQLiteCache(os.environ.get("COOLDOWNS", "cooldowns.sqlite")) as cache:
         meta = setup_plugin(config, cache=cache)
         ending = asyncio.Event()

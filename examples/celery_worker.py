@@ -8,7 +8,7 @@ The first command works; the second, in another terminal, hands it the events th
 Both read the parameters of plugin.json from the file that ``POSTHOG_TWILIO_CONFIG`` names
 (``config.json``) and find Redis at ``REDIS_URL`` (``redis://127.0.0.1:6379/0``).
 
-    pip install posthog-twilio[redis] celery[redis]
+    pip install 'posthog-twilio[redis]' 'celery[redis]'
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ app.conf.broker_transport_options = {
 
 # Made here, so that a faulty config stops the worker and the producer at once.  That is safe
 # before a fork: it connects to nothing, and each process opens connections of its own.
-meta = setup_plugin(json.loads(CONFIG.read_text()), cache=RedisCache(Redis.from_url(REDIS_URL)))
+meta = setup_plugin(json.loads(CONFIG.read_bytes()), cache=RedisCache(Redis.from_url(REDIS_URL)))
 
 
 # A crash keeps an event waiting for a minute, an outage of Twilio's longer: tried for some 5 hours.

@@ -8,7 +8,7 @@ plugin.json from the file that ``POSTHOG_TWILIO_CONFIG`` names (``config.json``)
 settings from the one that ``KAFKA_CONFIG`` names (``kafka.json``, for example
 ``{"bootstrap.servers": "kafka:9092"}``).  Redis is at ``REDIS_URL``.
 
-    pip install posthog-twilio[redis] confluent-kafka
+    pip install 'posthog-twilio[redis]' confluent-kafka
 """
 
 from __future__ import annotations
@@ -99,8 +99,8 @@ def overdue(waiting: dict[int, tuple[float, int, Message]]) -> tuple[Message | N
 def main() -> None:
     """Consume until SIGTERM or SIGINT; the message in hand is finished first."""
     logging.basicConfig(level=logging.INFO)
-    config = json.loads(Path(os.environ.get("POSTHOG_TWILIO_CONFIG", "config.json")).read_text())
-    kafka = json.loads(Path(os.environ.get("KAFKA_CONFIG", "kafka.json")).read_text())
+    config = json.loads(Path(os.environ.get("POSTHOG_TWILIO_CONFIG", "config.json")).read_bytes())
+    kafka = json.loads(Path(os.environ.get("KAFKA_CONFIG", "kafka.json")).read_bytes())
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())

@@ -45,7 +45,7 @@ if not (SECRET or TOKEN):
 
 webhook = Webhook(SECRET) if SECRET else None
 cache = SQLiteCache(os.environ.get("COOLDOWNS", "cooldowns.sqlite"))
-meta = setup_plugin(json.loads(CONFIG.read_text()), cache=cache)
+meta = setup_plugin(json.loads(CONFIG.read_bytes()), cache=cache)
 threads = ThreadPoolExecutor(32, thread_name_prefix="texting")
 
 

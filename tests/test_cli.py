@@ -558,6 +558,14 @@ class TestTerminal:
         assert f"{recording}:8: not JSON" in err
         assert "Replaying" not in out
 
+    @pytest.mark.parametrize("command", [[], ["replay"], ["check"], ["run"]], ids=str)
+    def test_help_fits_eighty_columns(self, command, capsys, monkeypatch):
+        """Whoever asks for help reads it without lines that break."""
+        monkeypatch.setenv("COLUMNS", "80")
+        assert main([*command, "--help"]) == 0
+
+        assert max(map(len, capsys.readouterr().out.splitlines())) <= 80
+
     def test_the_bar_knows_how_far_it_is(self, recording, twilio_config):
         """It counts bytes on the disk, of files in hand and of those read to the end."""
         with open(recording, "a") as file:

@@ -602,6 +602,12 @@ class TestStores:
         pytest.importorskip("redis")
         with pytest.raises(UsageError, match="expected a URL such as redis://") as caught:
             stores.open_cache("redis://:secret@host:port/x")
+        assert "secret" not in str(caught.value)
+
+    def test_a_url_that_is_none_is_not_told(self):
+        """What cannot be taken apart may hold a password anywhere."""
+        with pytest.raises(UsageError, match="expected a URL such as redis://") as caught:
+            stores.open_cache("redis://user:secr\u2100t@host")
 
         assert "secret" not in str(caught.value)
 

@@ -424,6 +424,25 @@ class TestAllInOneGo:
         assert str(error) == "invalid plugin settings\n  timeout: missing"
 
 
+class TestWhatErrorsShow:
+    @pytest.mark.parametrize("number", ["+1 555 010 0001", "1 (555) 010-0001", "+15550100001 x"])
+    def test_no_number_however_it_is_written(self, problems_of, number):
+        """Blanks and brackets do not bring a number past the mask."""
+        (problem,) = problems_of(triggeringEventsAndNumber={"a": number})
+
+        assert "•••" in problem
+        assert "010 0001" not in problem
+        assert "010-0001" not in problem
+
+    @pytest.mark.parametrize("key", ["senderPhoneNumber", "triggeringEventsAndNumber"])
+    def test_no_token_in_the_wrong_box(self, problems_of, key, twilio_config):
+        """A token pasted into another box is not told."""
+        (problem,) = problems_of(**{key: twilio_config["authToken"]})
+
+        assert "(32 letters and digits)" in problem
+        assert twilio_config["authToken"][:8] not in problem
+
+
 class TestManifest:
     def fields(self):
         return {field["key"]: field for field in manifest()["config"] if "key" in field}

@@ -114,6 +114,9 @@ class TestJudge:
             ),
             UnicodeEncodeError("utf-8", "\ud800", 0, 1, "surrogates"),
             ConnectionRefusedError(),
+            requests.ConnectTimeout(),
+            requests.exceptions.ProxyError(),
+            requests.ConnectionError(socket.gaierror()),
         ],
         ids=lambda error: type(error).__name__,
     )
@@ -623,6 +626,20 @@ class TestTransport:
         assert not transport.owns("+15550100002")
         assert transport.owns("MG" + "0" * 32)
         assert not transport.owns("MG" + "1" * 32)
+
+    def test_at_an_edge_services_are_asked_for_at_its_own_host(self):
+        """Messaging has a host of its own beside the API's."""
+        hosts = []
+
+        class Client:
+            def request(self, _method, url, **_options):
+                hosts.append(url.partition("/v1/")[0])
+                return _http.Reply(200, "{}", {})
+
+        edge = "https://api.dublin.ie1.twilio.com"
+        TwilioTransport(SID, SID, TOKEN, edge, Client()).owns("MG" + "0" * 32)
+
+        assert hosts == ["https://messaging.dublin.ie1.twilio.com"]
 
     def test_an_unreadable_service_is_no_answer(self, transport, stand_in):
         """Only a 404 says that there is no such service."""

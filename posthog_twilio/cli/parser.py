@@ -11,10 +11,6 @@ from posthog_twilio.config import as_seconds
 
 ABOUT = """\
 Texts the right people, through Twilio, when a PostHog event or action happens.
-
-  replay   shows what would have been sent for recorded events; sends nothing
-  check    checks a config and its credentials; sends nothing
-  run      sends, for events on standard input
 """
 
 CONFIG = """\
@@ -30,8 +26,8 @@ REPLAY = """\
 Shows what would have been sent for recorded events, to whom, when, and why not,
 on the recording's own clock.  It never sends, and works without credentials.
 
-A recording is JSON lines, JSON or Parquet, gzipped or not, in any shape in which
-PostHog delivers events.
+A recording is JSON lines, JSON or Parquet, gzipped or not, in any shape in
+which PostHog delivers events.
 """
 
 REPLAY_EXAMPLES = f"""\
@@ -39,7 +35,8 @@ examples:
   posthog-twilio replay events.jsonl --config shop.json
   posthog-twilio replay exports/*.gz --config shop.json \\
       --timeout 60 --timeout 3600 --timeout 86400 --price 0.0079 --plot days.png
-  posthog-twilio replay events.jsonl --config shop.json --format json > expected.json
+  posthog-twilio replay events.jsonl --config shop.json \\
+      --format json > expected.json
   posthog-twilio replay events.jsonl --config shop.json --expect expected.json
 
 exit status:
@@ -49,8 +46,8 @@ exit status:
 {CONFIG}"""
 
 CHECK = """\
-Checks a config, says what will text whom and how often, and asks Twilio whether the
-credentials and the sender are good.  It sends no message.
+Checks a config, says what will text whom and how often, and asks Twilio
+whether the credentials and the sender are good.  It sends no message.
 """
 
 CHECK_EXAMPLES = f"""\
@@ -58,27 +55,29 @@ example:
   posthog-twilio check --config shop.json
 
 exit status:
-  0 all is well; 1 Twilio said no, or could not be asked; 2 unusable arguments or config
+  0 all is well; 1 Twilio said no, or could not be asked;
+  2 unusable arguments or config
 
 {CONFIG}"""
 
 RUN = """\
-Texts people about the events on standard input: JSON lines, each in any shape in which
-PostHog delivers events.  Cooldowns survive restarts.
+Texts people about the events on standard input: JSON lines, each in any shape
+in which PostHog delivers events.  Cooldowns survive restarts.
 
-What could not be sent just now is tried again with growing pauses; feeding an event again
-is always safe, since what was sent is not sent again.  SIGTERM and Ctrl-C finish the event
-in hand; a second one ends at once.
+What could not be sent just now is tried again with growing pauses; feeding an
+event again is always safe, since what was sent is not sent again.  SIGTERM and
+Ctrl-C finish the event in hand; a second one ends at once.
 """
 
 RUN_EXAMPLES = f"""\
 examples:
-  tail -F events.jsonl | posthog-twilio run --config shop.json --dead-letter failed.jsonl
+  tail -F events.jsonl | \\
+      posthog-twilio run --config shop.json --dead-letter failed.jsonl
   posthog-twilio run --config shop.json --cache redis://localhost < events.jsonl
 
 exit status:
-  0 done; 1 something was not sent, surely or perhaps, or a line could not be read;
-  2 unusable arguments or config
+  0 done; 1 something was not sent, surely or perhaps, or a line could not be
+  read; 2 unusable arguments or config
 
 {CONFIG}"""
 
@@ -191,8 +190,8 @@ def _add_run(commands: argparse._SubParsersAction[Parser]) -> None:
     command.add_argument(
         "--dead-letter",
         metavar="FILE",
-        help="append what could not be sent or read to this file, as JSON lines; it can be fed "
-        "to run again",
+        help="append what could not be sent or read to this file, as JSON lines; its events can "
+        "be fed to run again",
     )
     command.set_defaults(command=_run)
 
