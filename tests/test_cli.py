@@ -566,6 +566,13 @@ class TestTerminal:
 
         assert max(map(len, capsys.readouterr().out.splitlines())) <= 80
 
+    def test_a_pipe_has_no_position(self):
+        """How much of a pipe was read is not known, and not asked for."""
+        reader, writer = os.pipe()
+        os.close(writer)
+        with os.fdopen(reader, "rb") as pipe:
+            assert Reading(files=[pipe]).position == 0
+
     def test_the_bar_knows_how_far_it_is(self, recording, twilio_config):
         """It counts bytes on the disk, of files in hand and of those read to the end."""
         with open(recording, "a") as file:
