@@ -10,7 +10,7 @@ from urllib.parse import parse_qs
 from posthog_twilio.errors import InvalidEvent
 
 BLANK = "\ufeff \t\r\n"
-_GZIP_MAGIC = b"\x1f\x8b"
+GZIP_MAGIC = b"\x1f\x8b"
 _MAX_UNZIPPED = 256 * 2**20
 """Bytes; a small gzipped body can hold more than any memory."""
 
@@ -31,11 +31,11 @@ def unpacked(body: str | bytes | bytearray | memoryview) -> str:
         decoded = urlsafe_b64decode(urlsafe + "=" * (-len(urlsafe) % 4))
     except ValueError:
         return text
-    return _as_text_body(decoded) if decoded[:1] in (b"{", b"[", _GZIP_MAGIC[:1]) else text
+    return _as_text_body(decoded) if decoded[:1] in (b"{", b"[", GZIP_MAGIC[:1]) else text
 
 
 def _as_text_body(body: bytes) -> str:
-    if body.startswith(_GZIP_MAGIC):
+    if body.startswith(GZIP_MAGIC):
         body = _unzipped(body)
     try:
         return body.decode()

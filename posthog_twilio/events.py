@@ -17,7 +17,14 @@ from typing import Any, AnyStr
 
 from posthog_twilio.bodies import BLANK, unpacked
 from posthog_twilio.errors import InvalidEvent
-from posthog_twilio.fields import as_timestamp, distinct_id, person_properties, timestamp, uuid
+from posthog_twilio.fields import (
+    NOT_JSON,
+    as_timestamp,
+    distinct_id,
+    person_properties,
+    timestamp,
+    uuid,
+)
 from posthog_twilio.phone import mask
 from posthog_twilio.plugin_event import Captured, Event
 
@@ -38,7 +45,6 @@ _MAX_KEYS_SHOWN = 8
 _BOM = "\ufeff"
 
 _json = json.JSONDecoder().decode
-_NOT_JSON = (ValueError, RecursionError)
 
 
 def parse_events(payload: object) -> list[Mapping[str, Any]]:
@@ -109,7 +115,7 @@ def _numbered_events(
     for number, line in numbered:
         try:
             value = _json(line if isinstance(line, str) else line.decode())
-        except _NOT_JSON as error:
+        except NOT_JSON as error:
             if not line.strip():
                 continue
             if may_span and _is_cut_short(error):
@@ -132,7 +138,7 @@ def _document(start: int, lines: list[AnyStr]) -> Iterator[tuple[int, Event | In
     whole = lines[0][:0].join(lines)
     try:
         value = _json(whole if isinstance(whole, str) else whole.decode())
-    except _NOT_JSON as error:
+    except NOT_JSON as error:
         one_by_one = [*_numbered_events(enumerate(lines, start), may_span=False)]
         if any(isinstance(item, Event) for _, item in one_by_one):
             yield from one_by_one  # JSON lines after all, the first of them broken
@@ -205,7 +211,7 @@ def _quoted(text: str | bytes, where: str, depth: int) -> Iterator[Event | Inval
     """Read an event that is JSON text inside a batch, as queues hand messages out."""
     try:
         value = json.loads(text)
-    except _NOT_JSON:
+    except NOT_JSON:
         yield InvalidEvent(f"{where}expected a PostHog event, got {_seen(text)}")
     else:
         yield from _events(value, where, depth + 1)

@@ -18,7 +18,7 @@ from posthog_twilio.phone import mask
 
 log = logging.getLogger("posthog_twilio")
 
-_NOT_JSON = (ValueError, RecursionError)
+NOT_JSON = (ValueError, RecursionError)
 
 
 def uuid(event: Mapping[str, Any]) -> str | None:
@@ -172,7 +172,7 @@ def mapping(event: Mapping[str, Any], key: str) -> Mapping[str, Any]:
 def _parsed(text: str | bytes, key: str, event: Mapping[str, Any]) -> Mapping[str, Any]:
     try:
         value = json.loads(text)
-    except _NOT_JSON:
+    except NOT_JSON:
         value = text
     if isinstance(value, Mapping):
         return value

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from posthog_twilio.fields import (
+    NOT_JSON,
     distinct_id,
     known_of_person,
     mapping,
@@ -15,8 +16,6 @@ from posthog_twilio.fields import (
     uuid,
 )
 from posthog_twilio.phone import mask
-
-_NOT_JSON = (ValueError, RecursionError)
 
 
 class Event(Mapping[str, Any]):
@@ -140,7 +139,7 @@ def _exported_elements(raw: Mapping[str, Any]) -> Any:
     try:
         while isinstance(elements, str) and elements[:1] in ('"', "["):
             elements = json.loads(elements)  # some databases get JSON text in JSON text
-    except _NOT_JSON:
+    except NOT_JSON:
         return None
     return elements
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from attrs import frozen
 
+from posthog_twilio.bodies import GZIP_MAGIC
 from posthog_twilio.errors import InvalidEvent
 from posthog_twilio.events import Event, iter_events, read_lines
 
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from typing import BinaryIO
 
-_GZIP_MAGIC = b"\x1f\x8b"
 _PARQUET_MAGIC = b"PAR1"
 _BUFFER = 2**17
 _ROWS_AT_ONCE = 1024
@@ -96,7 +96,7 @@ def _items(file: io.BufferedReader) -> Iterator[_Item]:
     start = file.peek(len(_PARQUET_MAGIC))
     if start.startswith(_PARQUET_MAGIC):
         return _parquet_rows(file)
-    if start.startswith(_GZIP_MAGIC):
+    if start.startswith(GZIP_MAGIC):
         return _gzipped_lines(file)
     return read_lines(file)
 
